@@ -30,6 +30,8 @@ export interface Head {
   readonly root: Uint8Array;
   /** undefined at genesis only. */
   readonly prevSize: number | undefined;
+  /** Root of the head of `prevSize`: read with it (a join), stored once. undefined at genesis only. */
+  readonly prevRoot: Uint8Array | undefined;
   /** HMAC-SHA-256 over `headMacMessage`, 32 bytes. */
   readonly mac: Uint8Array;
   /** Epoch of the mac's key. */
