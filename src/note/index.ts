@@ -1,7 +1,6 @@
 // Signed notes, checkpoints, keys and proofs on disk. Pure: runs in browsers.
 
 export { decodeBase64, encodeBase64 } from './base64.ts';
-export { equalBytes } from './bytes.ts';
 export {
   assembleCheckpoint,
   type Checkpoint,

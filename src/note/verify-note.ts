@@ -1,5 +1,5 @@
 import { bytesToHex } from '@noble/hashes/utils.js';
-import { equalBytes } from './bytes.ts';
+import { equalHashes as equalBytes } from '../merkle/index.ts';
 import { type Ed25519Verifier, verifyEd25519 } from './ed25519.ts';
 import { NoteError } from './error.ts';
 import { type Note, parseNote, type SignatureLine } from './note.ts';

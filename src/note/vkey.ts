@@ -2,8 +2,8 @@
 
 import { sha256 } from '@noble/hashes/sha2.js';
 import { bytesToHex, concatBytes } from '@noble/hashes/utils.js';
+import { equalHashes } from '../merkle/index.ts';
 import { decodeBase64, encodeBase64 } from './base64.ts';
-import { equalBytes } from './bytes.ts';
 import { NoteError } from './error.ts';
 import { KEY_ID_SIZE } from './note.ts';
 import { isKeyName } from './origin.ts';
@@ -108,7 +108,7 @@ export function parseVkey(vkey: string): VerifierKey {
 export function formatVkey(key: VerifierKey): string {
   checkKeySize(key.type, key.publicKey);
   const computed = keyId(key.name, key.type, key.publicKey);
-  if (!equalBytes(computed, key.keyId)) {
+  if (!equalHashes(computed, key.keyId)) {
     throw new NoteError(
       'KEY_ID_MISMATCH',
       `the key ID ${bytesToHex(key.keyId)} is not that of this name and key`,
