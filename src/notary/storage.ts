@@ -110,8 +110,6 @@ export interface LogSnapshot {
   readonly head: Head;
   /** Created-at of the newest entry, undefined for the empty log. */
   readonly lastCreatedAtMs: number | undefined;
-  /** The heads at the sizes asked for, where they exist. */
-  readonly headsAt: ReadonlyMap<number, Head>;
 }
 
 export interface NewCluster {
@@ -169,7 +167,7 @@ export interface Storage {
   changeState(change: StateChange): Promise<Cluster | undefined>;
 
   /** From the primary only (`NOT pg_is_in_recovery()`), in one statement; undefined where the cluster is unknown. */
-  readLog(clusterId: string, headSizes: readonly number[]): Promise<LogSnapshot | undefined>;
+  readLog(clusterId: string): Promise<LogSnapshot | undefined>;
   readHead(clusterId: string, size: number): Promise<Head | undefined>;
   /** The head that followed `prevSize`. */
   readHeadAfter(clusterId: string, prevSize: number): Promise<Head | undefined>;
@@ -186,8 +184,7 @@ export interface Storage {
    */
   appendLocked(
     clusterId: string,
-    headSizes: readonly number[],
-    build: (snapshot: LogSnapshot, known: KnownRequests) => Promise<AppendGroup | undefined>,
+    build: (snapshot: LogSnapshot, locked: LockedReader) => Promise<AppendGroup | undefined>,
   ): Promise<AppendOutcome>;
   /** Stores a big batch before its anchor; again is harmless. */
   storeBatch(clusterId: string, batch: StoredBatch): Promise<void>;
@@ -209,10 +206,8 @@ export interface Storage {
   ping(): Promise<void>;
 }
 
-/** Which of some request ids are anchored, read under the lock of `appendLocked`. */
-export interface KnownRequests {
-  find(requestIds: readonly string[]): Promise<readonly Entry[]>;
-}
+/** Reads inside the transaction of `appendLocked`, so that a holder of the lock never waits for a second connection. */
+export type LockedReader = Pick<Storage, 'findEntriesByRequestId' | 'readLogTiles'>;
 
 export type StorageErrorCode =
   /** No connection, a standby, out of resources, shutting down: try again later. */
