@@ -1,5 +1,5 @@
+import { equalHashes } from '../merkle/index.ts';
 import {
-  equalBytes,
   formatVkey,
   headMacMessage,
   parseVkey,
@@ -101,7 +101,7 @@ export class LogKeys {
 
 /** Whether two heads are the same (size, root). */
 export function sameHead(a: Pick<Head, 'size' | 'root'>, b: Pick<Head, 'size' | 'root'>): boolean {
-  return a.size === b.size && equalBytes(a.root, b.root);
+  return a.size === b.size && equalHashes(a.root, b.root);
 }
 
 function messageOf(

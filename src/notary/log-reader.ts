@@ -62,6 +62,13 @@ export class LogReader {
     return ranges.length === 0 ? [] : this.#storage.readLogTiles(clusterId, ranges);
   }
 
+  /** Drops what was cached of a log whose stored rows turned out to be other rows than before. */
+  forget(clusterId: string): void {
+    for (const key of this.#cache.keys()) {
+      if (key.startsWith(`${clusterId}/`)) this.#cache.delete(key);
+    }
+  }
+
   async #read(
     clusterId: string,
     size: number,

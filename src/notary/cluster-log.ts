@@ -1,0 +1,385 @@
+import { EMPTY_ROOT, equalHashes, type TreeHasher } from '../merkle/index.ts';
+import { assembleCheckpoint, formatCheckpointText } from '../note/index.ts';
+import type { Attempt } from './attempt.ts';
+import { NotaryError } from './error.ts';
+import { LogEdge } from './log-edge.ts';
+import { LogKeys, sameHead } from './log-keys.ts';
+import type { LogReader } from './log-reader.ts';
+import type { Logger } from './logger.ts';
+import { SharedRun } from './shared-run.ts';
+import type { Signing } from './signing.ts';
+import type { Cluster, ClusterState, Head, LogSnapshot, Storage } from './storage.ts';
+
+export interface LogDependencies {
+  readonly storage: Storage;
+  readonly signing: Signing;
+  readonly hasher: TreeHasher;
+  readonly reader: LogReader;
+  readonly logger: Logger;
+}
+
+/** What this process knows of a log from elsewhere than the database's rows of this moment (invariant 5). */
+interface Memory {
+  /** The newest head whose commit was acknowledged to this process. */
+  acknowledged: Pick<Head, 'size' | 'root'>;
+  /** The newest head that this process signed. */
+  signed: Pick<Head, 'size' | 'root'> | undefined;
+  /** `confirmedSize` and `stateVersion` of the cluster when `acknowledged` was last found in the database. */
+  confirmedSize: number | undefined;
+  stateVersion: number;
+}
+
+const CACHED_CHECKPOINTS = 64;
+/** Above this many new records the edge is loaded anew rather than extended. */
+const MAX_CATCH_UP = 4096;
+
+/**
+ * One cluster's log as this process sees it: the head that the next append extends, the newest head that may be answered
+ * from, and the memory that tells a rollback from a race.
+ *
+ * Two heads, because seen is not durable: a row can be visible before the database has made it safe. `tail` is what was
+ * read or written last; only a head whose commit, or a later one, was acknowledged is answered from and signed.
+ */
+export class ClusterLog {
+  readonly clusterId: string;
+  readonly keys: LogKeys;
+  readonly #dependencies: LogDependencies;
+  readonly #memory: Memory;
+  readonly #refreshing = new SharedRun(() => this.#refresh());
+  readonly #confirming = new SharedRun(() => this.#confirm());
+  readonly #checkpoints = new Map<number, Promise<string>>();
+  #cluster: Cluster;
+  #edge: LogEdge;
+  #tail: Head;
+  #lastCreatedAtMs: number | undefined;
+  #durable: Head | undefined;
+
+  private constructor(dependencies: LogDependencies, snapshot: LogSnapshot, keys: LogKeys, edge: LogEdge) {
+    this.clusterId = snapshot.cluster.clusterId;
+    this.keys = keys;
+    this.#dependencies = dependencies;
+    this.#cluster = snapshot.cluster;
+    this.#edge = edge;
+    this.#tail = snapshot.head;
+    this.#lastCreatedAtMs = snapshot.lastCreatedAtMs;
+    const { stateVersion, confirmedSize } = snapshot.cluster;
+    const acknowledged = { size: 0, root: EMPTY_ROOT };
+    this.#memory = { acknowledged, signed: undefined, stateVersion, confirmedSize };
+  }
+
+  /**
+   * Reads a log and checks what it will be extended from: keys, mac, root.
+   *
+   * @returns undefined where the cluster is unknown
+   * @throws NotaryError SIGNING_KEY_MISMATCH, LOG_CORRUPT; StorageError
+   */
+  static async open(dependencies: LogDependencies, clusterId: string): Promise<ClusterLog | undefined> {
+    const { storage, signing } = dependencies;
+    const snapshot = await storage.readLog(clusterId);
+    if (snapshot === undefined) return undefined;
+    const keys = await LogKeys.open(snapshot.cluster.origin, await storage.readKeys(clusterId), signing);
+    return new ClusterLog(dependencies, snapshot, keys, await loadEdge(dependencies, snapshot, keys));
+  }
+
+  get cluster(): Cluster {
+    return this.#cluster;
+  }
+
+  get state(): ClusterState {
+    return this.#cluster.state;
+  }
+
+  /** What the next append extends. */
+  get tail(): { readonly head: Head; readonly edge: LogEdge; readonly lastCreatedAtMs: number | undefined } {
+    return { head: this.#tail, edge: this.#edge, lastCreatedAtMs: this.#lastCreatedAtMs };
+  }
+
+  get edge(): LogEdge {
+    return this.#edge;
+  }
+
+  /**
+   * Reads the newest head from the primary. Callers that arrive while a read is under way share the next one.
+   *
+   * @throws NotaryError LOG_ROLLED_BACK, LOG_FORKED (the cluster's state has been changed), LOG_CORRUPT; StorageError
+   */
+  refresh(): Promise<void> {
+    return this.#refreshing.next();
+  }
+
+  /** The newest head of what was read or written that is acknowledged as durable. */
+  async durableHead(): Promise<Head> {
+    if (this.#durable === undefined || this.#durable.size < this.#tail.size) await this.#confirming.next();
+    return this.#durable ?? this.#tail;
+  }
+
+  /** The newest head known to be durable without asking the database, where it covers `size` entries. */
+  durableHeadCovering(size: number): Head | undefined {
+    return this.#durable !== undefined && this.#durable.size >= size ? this.#durable : undefined;
+  }
+
+  /**
+   * Takes a snapshot that was read under the cluster's lock, if it is a plain extension of the tail.
+   *
+   * @returns false where it is not: `refresh` finds out why
+   */
+  async extendTo(snapshot: LogSnapshot, readLogTiles: Storage['readLogTiles']): Promise<boolean> {
+    this.#noteCluster(snapshot.cluster);
+    const { head } = snapshot;
+    for (;;) {
+      const tail = this.#tail;
+      const edge = this.#edge;
+      const count = head.size - tail.size;
+      if (count === 0) return sameHead(head, tail);
+      if (count < 0 || count > MAX_CATCH_UP || !this.keys.hasGoodMac(head)) return false;
+      const [packed] = await readLogTiles(this.clusterId, [{ level: 0, first: tail.size, count }]);
+      if (packed === undefined) return false;
+      // Something else may have moved the tail meanwhile: then start over from there.
+      if (this.#tail !== tail || this.#edge !== edge || edge.size !== tail.size) continue;
+      const extension = edge.extend(
+        Array.from({ length: count }, (_, i) => packed.slice(i * 32, i * 32 + 32)),
+      );
+      if (!equalHashes(extension.root, head.root)) return false;
+      edge.apply(extension);
+      this.#tail = head;
+      this.#lastCreatedAtMs = snapshot.lastCreatedAtMs;
+      return true;
+    }
+  }
+
+  /** Takes over an append that this process saw acknowledged. */
+  committed({ group, extension, lastCreatedAtMs }: Attempt): void {
+    const { newHead, oldHead } = group;
+    // A refresh may have read this very commit before its own answer came.
+    if (sameHead(this.#tail, oldHead) && this.#edge.size === extension.oldSize) {
+      this.#edge.apply(extension);
+      this.#tail = newHead;
+      this.#lastCreatedAtMs = lastCreatedAtMs;
+    }
+    this.#acknowledge(newHead);
+  }
+
+  /** The signed checkpoint of a head that is committed, durable and recomputed (invariant 3). */
+  checkpoint(head: Pick<Head, 'size' | 'root'>): Promise<string> {
+    const known = this.#checkpoints.get(head.size);
+    if (known !== undefined) return known;
+    if ((this.#memory.signed?.size ?? -1) < head.size) this.#memory.signed = head;
+    const text = formatCheckpointText({ origin: this.#cluster.origin, size: head.size, root: head.root });
+    const signed = this.keys.sign(text).then((lines) => assembleCheckpoint(text, lines));
+    this.#checkpoints.set(head.size, signed);
+    signed.catch(() => this.#checkpoints.delete(head.size));
+    if (this.#checkpoints.size > CACHED_CHECKPOINTS) {
+      for (const oldest of this.#checkpoints.keys()) {
+        this.#checkpoints.delete(oldest);
+        break;
+      }
+    }
+    return signed;
+  }
+
+  /**
+   * The committed head of a size up to the durable one, its mac verified and its root recomputed.
+   *
+   * @throws NotaryError TREE_SIZE_OUT_OF_RANGE, TREE_SIZE_NOT_COMMITTED, LOG_CORRUPT
+   */
+  async headAt(size: number): Promise<Head> {
+    let newest = this.durableHeadCovering(size);
+    if (newest === undefined) {
+      await this.refresh();
+      newest = await this.durableHead();
+    }
+    if (size > newest.size) {
+      throw new NotaryError(
+        'TREE_SIZE_OUT_OF_RANGE',
+        `size ${size} is past the end of the log, which has ${newest.size} entries`,
+      );
+    }
+    if (size === newest.size) return newest;
+    const head = await this.#dependencies.storage.readHead(this.clusterId, size);
+    if (head === undefined) {
+      throw new NotaryError(
+        'TREE_SIZE_NOT_COMMITTED',
+        `no commit of this log ended at size ${size}; use the size of a checkpoint`,
+      );
+    }
+    if (!this.keys.hasGoodMac(head)) throw this.#corrupt(`the stored head of size ${size} has a wrong mac`);
+    if (!equalHashes(await this.rootAt(size), head.root)) {
+      throw this.#corrupt(`the stored records do not hash to the stored head of size ${size}`);
+    }
+    return head;
+  }
+
+  /** The root that the stored records give for a size up to the tail's. */
+  rootAt(size: number): Promise<Uint8Array> {
+    return this.#dependencies.reader.rootAt(this.clusterId, size, this.#edge);
+  }
+
+  inclusionPath(logIndex: number, size: number): Promise<Uint8Array[]> {
+    return this.#dependencies.reader.inclusionPath(this.clusterId, logIndex, size, this.#edge);
+  }
+
+  consistencyPath(first: number, second: number): Promise<Uint8Array[]> {
+    return this.#dependencies.reader.consistencyPath(this.clusterId, first, second, this.#edge);
+  }
+
+  /**
+   * Changes the cluster's state on evidence against its log and says so loudly. Where the database cannot be told, this
+   * process still refuses, and declares it again at the next sight of the evidence.
+   */
+  async declare(
+    to: 'recovering' | 'sealed',
+    code: 'LOG_ROLLED_BACK' | 'LOG_FORKED',
+    reason: string,
+  ): Promise<NotaryError> {
+    const { storage, logger } = this.#dependencies;
+    logger.error({ clusterId: this.clusterId, state: to, reason: code, detail: reason }, `the log is ${to}`);
+    const from: ClusterState[] = to === 'sealed' ? ['active', 'frozen', 'recovering'] : ['active', 'frozen'];
+    try {
+      const changed = await storage.changeState({ clusterId: this.clusterId, from, to, reason });
+      if (changed !== undefined) this.#noteCluster(changed);
+    } catch (cause) {
+      logger.error({ clusterId: this.clusterId, err: cause }, 'the state could not be stored');
+      return new NotaryError(code, reason, { cause });
+    }
+    return new NotaryError(code, reason);
+  }
+
+  /** What this process signed and the stored log lacks, if anything: it forbids going on from `recovering`. */
+  async signedButLost(): Promise<Pick<Head, 'size' | 'root'> | undefined> {
+    const { signed } = this.#memory;
+    if (signed === undefined) return undefined;
+    if (signed.size > this.#tail.size) return signed;
+    return equalHashes(await this.rootAt(signed.size), signed.root) ? undefined : signed;
+  }
+
+  /** A state read or written by this process elsewhere. */
+  noteCluster(cluster: Cluster): void {
+    this.#noteCluster(cluster);
+  }
+
+  async #refresh(): Promise<void> {
+    const acknowledged = this.#memory.acknowledged;
+    const tail = this.#tail;
+    const snapshot = await this.#readSnapshot();
+    if (snapshot.head.size < acknowledged.size) return this.#lostSomething(acknowledged);
+    // An unacknowledged row that is gone again was never promised to anybody.
+    const vanished = snapshot.head.size < tail.size;
+    if (!vanished && snapshot.head.size < this.#tail.size) return;
+    if (
+      !vanished &&
+      (await this.extendTo(snapshot, (id, ranges) => this.#dependencies.storage.readLogTiles(id, ranges)))
+    ) {
+      return this.#consistent(snapshot);
+    }
+    await this.#replaceView(snapshot);
+    if (await this.#contains(acknowledged)) return this.#consistent(snapshot);
+    await this.#lostSomething(acknowledged);
+  }
+
+  async #readSnapshot(): Promise<LogSnapshot> {
+    const snapshot = await this.#dependencies.storage.readLog(this.clusterId);
+    if (snapshot === undefined) throw this.#corrupt('the cluster is no longer in the database');
+    this.#noteCluster(snapshot.cluster);
+    return snapshot;
+  }
+
+  /** Rollback, fork, or a restore that an operator confirmed: the primary is read again before anything is declared. */
+  async #lostSomething(acknowledged: Pick<Head, 'size' | 'root'>): Promise<void> {
+    const snapshot = await this.#readSnapshot();
+    await this.#replaceView(snapshot);
+    if (await this.#contains(acknowledged)) return this.#consistent(snapshot);
+    const { cluster, head } = snapshot;
+    // Declared already: reads go on from what is stored, and the memory stays for whoever wants to thaw.
+    if (cluster.state === 'recovering' || cluster.state === 'sealed') return;
+    const lost = await this.signedButLost();
+    if (this.#wasConfirmed(cluster)) {
+      if (lost === undefined) {
+        this.#memory.acknowledged = { size: 0, root: EMPTY_ROOT };
+        return this.#consistent(snapshot);
+      }
+      throw await this.declare(
+        'sealed',
+        'LOG_FORKED',
+        `this server signed size ${lost.size}, which the confirmed log lacks`,
+      );
+    }
+    if (head.size < acknowledged.size) {
+      const reason = `the stored log ends at size ${head.size}, but size ${acknowledged.size} was acknowledged`;
+      throw await this.declare('recovering', 'LOG_ROLLED_BACK', reason);
+    }
+    const reason = `the stored log has another root at size ${acknowledged.size} than the one that was acknowledged`;
+    throw await this.declare(lost === undefined ? 'recovering' : 'sealed', 'LOG_FORKED', reason);
+  }
+
+  /** Whether a thaw from `recovering` has happened since the memory was last in agreement with the database. */
+  #wasConfirmed(cluster: Cluster): boolean {
+    return (
+      cluster.stateVersion > this.#memory.stateVersion &&
+      cluster.confirmedSize !== undefined &&
+      cluster.confirmedSize !== this.#memory.confirmedSize
+    );
+  }
+
+  async #contains({ size, root }: Pick<Head, 'size' | 'root'>): Promise<boolean> {
+    return size <= this.#tail.size && equalHashes(await this.rootAt(size), root);
+  }
+
+  #consistent({ cluster }: LogSnapshot): void {
+    this.#memory.stateVersion = cluster.stateVersion;
+    this.#memory.confirmedSize = cluster.confirmedSize;
+  }
+
+  /** Starts over from the stored rows, forgetting everything that was cached of them. */
+  async #replaceView(snapshot: LogSnapshot): Promise<void> {
+    this.#dependencies.reader.forget(this.clusterId);
+    const edge = await loadEdge(this.#dependencies, snapshot, this.keys);
+    this.#edge = edge;
+    this.#tail = snapshot.head;
+    this.#lastCreatedAtMs = snapshot.lastCreatedAtMs;
+    this.#durable = undefined;
+    this.#checkpoints.clear();
+  }
+
+  async #confirm(): Promise<void> {
+    const tail = this.#tail;
+    await this.#dependencies.storage.confirmDurable(this.clusterId);
+    if (this.#tail.size >= tail.size) this.#acknowledge(tail);
+  }
+
+  #acknowledge(head: Head): void {
+    if (head.size <= this.#tail.size && (this.#durable === undefined || this.#durable.size < head.size))
+      this.#durable = head;
+    if (this.#memory.acknowledged.size < head.size) this.#memory.acknowledged = head;
+  }
+
+  #noteCluster(cluster: Cluster): void {
+    if (cluster.stateVersion >= this.#cluster.stateVersion) this.#cluster = cluster;
+  }
+
+  #corrupt(what: string): NotaryError {
+    this.#dependencies.logger.error({ clusterId: this.clusterId, detail: what }, 'the stored log is corrupt');
+    return new NotaryError('LOG_CORRUPT', `cluster ${this.clusterId}: ${what}`);
+  }
+}
+
+/** The right edge of a stored log; it must hash to the stored head, whose mac must be good. */
+async function loadEdge(
+  { hasher, reader, logger }: LogDependencies,
+  { cluster: { clusterId }, head }: LogSnapshot,
+  keys: LogKeys,
+): Promise<LogEdge> {
+  const corrupt = (what: string, options?: ErrorOptions) => {
+    logger.error({ clusterId, size: head.size, detail: what }, 'the stored log is corrupt');
+    return new NotaryError('LOG_CORRUPT', `cluster ${clusterId}: ${what}`, options);
+  };
+  if (!keys.hasGoodMac(head)) throw corrupt(`the stored head of size ${head.size} has a wrong mac`);
+  const edge = LogEdge.load(
+    hasher,
+    head.size,
+    await reader.packedEdge(clusterId, LogEdge.rangesOf(head.size)),
+  );
+  if (!equalHashes(edge.root, head.root)) {
+    throw corrupt(`the stored records do not hash to the stored head of size ${head.size}`);
+  }
+  return edge;
+}

@@ -1,0 +1,399 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { TreeHasher } from '../merkle/index.ts';
+import { type Attempt, makeAttempt, type UnplacedAnchor } from './attempt.ts';
+import type { ClusterLog } from './cluster-log.ts';
+import { NotaryError } from './error.ts';
+import { sameHead } from './log-keys.ts';
+import type { Logger } from './logger.ts';
+import { notActive } from './state-error.ts';
+import { type AppendOutcome, type Entry, type Head, type Storage, StorageError } from './storage.ts';
+
+/** One statement takes at most this much. */
+const MAX_GROUP_ANCHORS = 1000;
+const MAX_GROUP_BYTES = 4 * 1024 * 1024;
+/** Uncontended appends under the lock before optimism returns. */
+const LOCKED_APPENDS = 8;
+/** Lost races and the like in a row, without anything explaining them, before a group gives up. */
+const MAX_ROUNDS = 100;
+const RESEND_FIRST_MS = 20;
+const RESEND_MAX_MS = 1000;
+
+export interface AnchorToSequence extends UnplacedAnchor {
+  /** Bytes that the append will carry. */
+  readonly byteLength: number;
+  /** Honoured until the anchor is taken into a group. */
+  readonly signal: AbortSignal;
+}
+
+export type Sequenced =
+  | { readonly kind: 'appended'; readonly entry: Entry; readonly head: Head }
+  /** The request id is anchored already; whether with the same content is for the caller to judge. */
+  | { readonly kind: 'known'; readonly entry: Entry };
+
+export interface SequencerOptions {
+  readonly log: ClusterLog;
+  readonly storage: Storage;
+  readonly hasher: TreeHasher;
+  readonly logger: Logger;
+  readonly now: () => number;
+  readonly maxQueuedAnchors: number;
+  /** How long callers wait for a lost answer to be resolved before they are told that it is not known. */
+  readonly outcomePatienceMs: number;
+}
+
+interface Waiting {
+  readonly anchor: AnchorToSequence;
+  readonly resolve: (sequenced: Sequenced) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/**
+ * The only writer of one cluster's log in this process. Group commit: while an append is in flight anchors queue, and go
+ * into the next one together.
+ */
+export class Sequencer {
+  readonly #options: SequencerOptions;
+  readonly #queue: Waiting[] = [];
+  readonly #byRequestId = new Map<string, Promise<Sequenced>>();
+  #running: Promise<void> | undefined;
+  #lockedAppendsLeft = 0;
+  /** Set while an append's answer is lost for longer than callers are made to wait. */
+  #inDoubt = false;
+  #inFlight: readonly Waiting[] = [];
+
+  constructor(options: SequencerOptions) {
+    this.#options = options;
+  }
+
+  /** Resolves when nothing is queued or in flight. */
+  async idle(): Promise<void> {
+    while (this.#running !== undefined) await this.#running;
+  }
+
+  /** Answers everybody who waits, because the process ends: what is in flight may still be committed. */
+  abandon(): void {
+    this.#rejectInFlight(
+      'the server is shutting down and does not know whether this anchor was committed; retry',
+    );
+    this.#rejectQueue(new NotaryError('DRAINING', 'the server is shutting down; retry with another one'));
+  }
+
+  /**
+   * Gives an anchor its place in the log. Equal request ids are merged: one is appended, the others get its entry.
+   *
+   * @throws NotaryError QUEUE_FULL, CANCELLED, STORAGE_UNAVAILABLE, OUTCOME_UNKNOWN, REJECTED_BY_STORAGE, and those of the log
+   */
+  async submit(anchor: AnchorToSequence): Promise<Sequenced> {
+    const { requestId } = anchor;
+    if (requestId === undefined) return this.#enqueue(anchor);
+    for (;;) {
+      const earlier = this.#byRequestId.get(requestId);
+      if (earlier === undefined) break;
+      // The earlier caller's failure (it may just have gone away) is not this caller's: then this one tries itself.
+      const result = await earlier.catch(() => undefined);
+      if (result !== undefined) return { kind: 'known', entry: result.entry };
+      throwIfAborted(anchor);
+    }
+    const sequenced = this.#enqueue(anchor);
+    this.#byRequestId.set(requestId, sequenced);
+    try {
+      return await sequenced;
+    } finally {
+      this.#byRequestId.delete(requestId);
+    }
+  }
+
+  async #enqueue(anchor: AnchorToSequence): Promise<Sequenced> {
+    throwIfAborted(anchor);
+    if (this.#inDoubt) throw databaseAway();
+    if (this.#queue.length >= this.#options.maxQueuedAnchors) {
+      throw new NotaryError('QUEUE_FULL', `${this.#queue.length} anchors wait for this cluster; retry later`);
+    }
+    return new Promise<Sequenced>((resolve, reject) => {
+      this.#queue.push({ anchor, resolve, reject });
+      this.#running ??= this.#run().finally(() => {
+        this.#running = undefined;
+      });
+    });
+  }
+
+  async #run(): Promise<void> {
+    // Calls that arrived in the same turn of the event loop go together.
+    await new Promise(setImmediate);
+    while (this.#queue.length > 0) {
+      const group = this.#take();
+      if (group.length === 0) continue;
+      this.#inFlight = group;
+      try {
+        await this.#commit(group);
+      } catch (error) {
+        rejectAll(group, asNotaryError(error, this.#options.logger));
+      }
+      this.#inFlight = [];
+    }
+  }
+
+  #take(): Waiting[] {
+    const group: Waiting[] = [];
+    let bytes = 0;
+    let taken = 0;
+    for (const waiting of this.#queue) {
+      if (group.length === MAX_GROUP_ANCHORS) break;
+      const { byteLength, signal } = waiting.anchor;
+      if (group.length > 0 && bytes + byteLength > MAX_GROUP_BYTES) break;
+      taken++;
+      if (signal.aborted) {
+        waiting.reject(cancelled());
+        continue;
+      }
+      group.push(waiting);
+      bytes += byteLength;
+    }
+    this.#queue.splice(0, taken);
+    return group;
+  }
+
+  /** Brings a group to its end: every member is answered when this resolves; a rejection is for all that are left. */
+  async #commit(members: readonly Waiting[]): Promise<void> {
+    const { log } = this.#options;
+    let left = members;
+    for (let round = 0; left.length > 0; round++) {
+      if (round === MAX_ROUNDS) throw databaseAway(new Error(`no append succeeded in ${MAX_ROUNDS} rounds`));
+      if (log.state !== 'active') await log.refresh();
+      if (log.state !== 'active') {
+        left = await this.#answerKnown(left);
+        throw notActive(log.cluster);
+      }
+      const { outcome, attempt, members: sent } = await this.#append(left);
+      if (outcome.kind === 'appended' && attempt !== undefined) {
+        answerAppended(sent, attempt);
+        left = left.filter((waiting) => !sent.includes(waiting));
+      } else if (outcome.kind === 'unavailable') {
+        throw databaseAway(outcome.cause);
+      } else if (outcome.kind === 'rejected') {
+        return this.#commitAlone(sent, outcome.cause);
+      } else {
+        left = await this.#afterLostRace(left, outcome, attempt);
+      }
+    }
+  }
+
+  /** One poison anchor must fail alone: the others are tried each by itself. */
+  async #commitAlone(members: readonly Waiting[], cause: unknown): Promise<void> {
+    const [only] = members;
+    if (members.length === 1 && only !== undefined) {
+      const { anchorId } = only.anchor;
+      this.#options.logger.error(
+        { clusterId: this.#options.log.clusterId, anchorId, err: cause },
+        'the database refuses an anchor',
+      );
+      only.reject(new NotaryError('REJECTED_BY_STORAGE', 'the database cannot store this anchor', { cause }));
+      return;
+    }
+    for (const member of members) {
+      try {
+        await this.#commit([member]);
+      } catch (error) {
+        member.reject(asNotaryError(error, this.#options.logger));
+      }
+    }
+  }
+
+  async #afterLostRace(
+    members: readonly Waiting[],
+    outcome: AppendOutcome,
+    attempt: Attempt | undefined,
+  ): Promise<readonly Waiting[]> {
+    const { log } = this.#options;
+    await log.refresh();
+    const { head } = log.tail;
+    const unmoved = attempt !== undefined && sameHead(head, attempt.group.oldHead);
+    const left = await this.#answerKnown(members);
+    if (!unmoved) {
+      this.#lockedAppendsLeft = LOCKED_APPENDS;
+    } else if (
+      outcome.kind === 'conflict' &&
+      outcome.duplicateKey &&
+      left.length === members.length &&
+      log.state === 'active'
+    ) {
+      const reason = `rows past the stored head of size ${head.size} exist: the head was taken back`;
+      throw await log.declare('recovering', 'LOG_ROLLED_BACK', reason);
+    }
+    return left;
+  }
+
+  /** Answers the members whose request ids are anchored already, from rows that are durable; returns the others. */
+  async #answerKnown(members: readonly Waiting[]): Promise<readonly Waiting[]> {
+    const { log, storage } = this.#options;
+    const requestIds = members.flatMap(({ anchor }) =>
+      anchor.requestId === undefined ? [] : [anchor.requestId],
+    );
+    if (requestIds.length === 0) return members;
+    const entries = await storage.findEntriesByRequestId(log.clusterId, requestIds);
+    if (entries.length === 0) return members;
+    if (entries.some(({ logIndex }) => logIndex >= log.tail.head.size)) await log.refresh();
+    await log.durableHead();
+    const byRequestId = new Map(entries.map((entry) => [entry.requestId, entry]));
+    return members.filter((waiting) => {
+      const entry =
+        waiting.anchor.requestId === undefined ? undefined : byRequestId.get(waiting.anchor.requestId);
+      if (entry !== undefined) waiting.resolve({ kind: 'known', entry });
+      return entry === undefined;
+    });
+  }
+
+  async #append(
+    members: readonly Waiting[],
+  ): Promise<{ outcome: AppendOutcome; attempt?: Attempt; members: readonly Waiting[] }> {
+    if (this.#lockedAppendsLeft > 0) return this.#appendLocked(members);
+    const attempt = this.#attempt(members);
+    const outcome = await this.#resolved(attempt, await this.#options.storage.append(attempt.group));
+    if (outcome.kind === 'appended') this.#options.log.committed(attempt);
+    return { outcome, attempt, members };
+  }
+
+  /** After a lost race: queue for the cluster's row rather than race again, until nobody else is there. */
+  async #appendLocked(
+    members: readonly Waiting[],
+  ): Promise<{ outcome: AppendOutcome; attempt?: Attempt; members: readonly Waiting[] }> {
+    const { log, storage } = this.#options;
+    let attempt: Attempt | undefined;
+    let sent = members;
+    const answered = await storage.appendLocked(log.clusterId, async (snapshot, locked) => {
+      const uncontended = sameHead(snapshot.head, log.tail.head);
+      this.#lockedAppendsLeft = uncontended ? this.#lockedAppendsLeft - 1 : LOCKED_APPENDS;
+      const extended = await log.extendTo(snapshot, (id, ranges) => locked.readLogTiles(id, ranges));
+      if (!extended || log.state !== 'active') return undefined;
+      const requestIds = members.flatMap(({ anchor }) =>
+        anchor.requestId === undefined ? [] : [anchor.requestId],
+      );
+      const known =
+        requestIds.length === 0 ? [] : await locked.findEntriesByRequestId(log.clusterId, requestIds);
+      const knownIds = new Set(known.map(({ requestId }) => requestId));
+      sent = members.filter(
+        ({ anchor }) => anchor.requestId === undefined || !knownIds.has(anchor.requestId),
+      );
+      if (sent.length === 0) return undefined;
+      attempt = this.#attempt(sent);
+      return attempt.group;
+    });
+    if (attempt === undefined) return { outcome: answered, members: sent };
+    const outcome = await this.#resolved(attempt, answered);
+    if (outcome.kind === 'appended') log.committed(attempt);
+    return { outcome, attempt, members: sent };
+  }
+
+  #attempt(members: readonly Waiting[]): Attempt {
+    const { log, hasher, now } = this.#options;
+    const anchors = members.map(({ anchor }) => anchor);
+    return makeAttempt({
+      clusterId: log.clusterId,
+      anchors,
+      ...log.tail,
+      nowMs: now(),
+      keys: log.keys,
+      hasher,
+    });
+  }
+
+  /**
+   * Unknown outcomes are resolved, never guessed: the same bytes are sent again until they succeed or the row at their
+   * place is read. Nobody is told success or failure before; who has waited too long is told that it is not known.
+   */
+  async #resolved(attempt: Attempt, first: AppendOutcome): Promise<AppendOutcome> {
+    if (first.kind !== 'unknown') return first;
+    const { log, storage, logger, outcomePatienceMs } = this.#options;
+    const { group } = attempt;
+    logger.warn(
+      { clusterId: log.clusterId, size: group.newHead.size, err: first.cause },
+      'the answer to an append was lost',
+    );
+    const patience = setTimeout(() => this.#loseFaith(), outcomePatienceMs);
+    try {
+      for (let delayMs = RESEND_FIRST_MS; ; delayMs = Math.min(2 * delayMs, RESEND_MAX_MS)) {
+        await sleep(delayMs);
+        const again = await storage.append(group);
+        if (again.kind === 'appended') return again;
+        if (again.kind === 'unknown') continue;
+        const place = await this.#readPlace(group.oldHead.size);
+        if (place === 'unreadable') continue;
+        if (place === 'inactive') return { kind: 'refused', knownRequestIds: [] };
+        if (place === 'empty') continue;
+        if (!sameHead(place, group.newHead)) return { kind: 'refused', knownRequestIds: [] };
+        // Ours, but only seen: it is answered from once a later commit has been acknowledged.
+        await storage.confirmDurable(log.clusterId);
+        return { kind: 'appended' };
+      }
+    } catch (error) {
+      if (!(error instanceof StorageError)) throw error;
+      return this.#resolved(attempt, { kind: 'unknown', cause: error });
+    } finally {
+      clearTimeout(patience);
+      this.#inDoubt = false;
+    }
+  }
+
+  async #readPlace(oldSize: number): Promise<Head | 'empty' | 'inactive' | 'unreadable'> {
+    const { log, storage } = this.#options;
+    try {
+      // The state first: a row that is absent after the state was seen inactive can no longer come.
+      const snapshot = await storage.readLog(log.clusterId);
+      const head = await storage.readHeadAfter(log.clusterId, oldSize);
+      if (head !== undefined) return head;
+      return snapshot !== undefined && snapshot.cluster.state !== 'active' ? 'inactive' : 'empty';
+    } catch {
+      return 'unreadable';
+    }
+  }
+
+  #loseFaith(): void {
+    this.#inDoubt = true;
+    this.#rejectInFlight(
+      'the database did not say whether this anchor was committed; retry with the same request_id',
+    );
+    this.#rejectQueue(databaseAway());
+  }
+
+  #rejectInFlight(message: string): void {
+    rejectAll(this.#inFlight, new NotaryError('OUTCOME_UNKNOWN', message));
+  }
+
+  #rejectQueue(error: NotaryError): void {
+    rejectAll(this.#queue.splice(0), error);
+  }
+}
+
+function answerAppended(members: readonly Waiting[], { group }: Attempt): void {
+  members.forEach((waiting, i) => {
+    const entry = group.entries[i];
+    if (entry !== undefined) waiting.resolve({ kind: 'appended', entry, head: group.newHead });
+  });
+}
+
+function rejectAll(members: readonly Waiting[], error: NotaryError): void {
+  for (const { reject } of members) reject(error);
+}
+
+function throwIfAborted({ signal }: AnchorToSequence): void {
+  if (signal.aborted) throw cancelled();
+}
+
+function cancelled(): NotaryError {
+  return new NotaryError('CANCELLED', 'the call ended before its anchor was sequenced; nothing was written');
+}
+
+function databaseAway(cause?: unknown): NotaryError {
+  return new NotaryError('STORAGE_UNAVAILABLE', 'the database is not available; retry', { cause });
+}
+
+/** What storage throws, in the domain's words. */
+export function asNotaryError(error: unknown, logger: Logger): NotaryError {
+  if (error instanceof NotaryError) return error;
+  if (error instanceof StorageError && error.code === 'UNAVAILABLE') return databaseAway(error);
+  if (error instanceof StorageError && error.code === 'CORRUPT') {
+    logger.error({ err: error }, 'stored rows contradict one another');
+    return new NotaryError('LOG_CORRUPT', 'stored rows contradict one another', { cause: error });
+  }
+  throw error;
+}
