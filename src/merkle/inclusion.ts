@@ -103,6 +103,9 @@ export function rootFromInclusionPath(hasher: TreeHasher, proof: InclusionProof)
 /**
  * Checks that the leaf is in the tree with this root, at this index. The mirror of `inclusionPath`.
  *
+ * A path says nothing of its own about the size: that of index 0 in 3 leaves is computed as in 4. Take size and root
+ * together from something signed, such as a checkpoint.
+ *
  * @throws MerkleError ROOT_MISMATCH, and what `rootFromInclusionPath` throws
  */
 export function verifyInclusion(

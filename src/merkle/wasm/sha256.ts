@@ -2,8 +2,6 @@ import { type Code, get, set } from './encoding.ts';
 
 /** The arithmetic of FIPS 180-4 on one kind of value: a 32-bit word, or the same word of several messages at once. */
 export interface Words {
-  /** The WebAssembly type of such a value. */
-  readonly type: number;
   constant(word: number): Code;
   add(a: Code, b: Code): Code;
   and(a: Code, b: Code): Code;
@@ -14,7 +12,7 @@ export interface Words {
   choose(x: Code, y: Code, z: Code): Code;
 }
 
-/** A word of the message: code that computes it, or a number that is known when the code is generated. */
+/** A word of the message: code that computes it, or its value where that is known when the code is generated. */
 export type MessageWord = Code | number;
 
 /** Locals that a compression works in, all of the type of its words. */
@@ -25,13 +23,26 @@ export interface Registers {
   readonly working: readonly number[];
   /** 16 locals for the window of the message schedule. */
   readonly schedule: readonly number[];
+  /** How many locals that is. */
+  readonly count: number;
+}
+
+/** Registers in neighbouring locals, the first of them given. */
+export function registersFrom(first: number): Registers {
+  const take = (offset: number, count: number) => Array.from({ length: count }, (_, i) => first + offset + i);
+  return { state: take(0, 8), working: take(8, 8), schedule: take(16, 16), count: 32 };
+}
+
+/** Code that puts the initial hash value into the state. */
+export function initialize(words: Words, { state }: Registers): Code {
+  return state.map((local, i) => set(local, words.constant(at(INITIAL_HASH, i))));
 }
 
 /** First 32 bits of the fractional parts of the cube roots of the first 64 primes (FIPS 180-4 section 4.2.2). */
 const K = firstPrimes(64).map((prime) => fractionBits(Math.cbrt(prime)));
 
 /** The initial hash value: likewise of the square roots of the first 8 primes (section 5.3.3). */
-export const INITIAL_HASH: readonly number[] = firstPrimes(8).map((prime) => fractionBits(Math.sqrt(prime)));
+const INITIAL_HASH = firstPrimes(8).map((prime) => fractionBits(Math.sqrt(prime)));
 
 /**
  * Code for one run of the compression function (FIPS 180-4 section 6.2.2), unrolled, with everything that follows
@@ -50,12 +61,12 @@ export function compress(words: Words, message: readonly MessageWord[], register
       code.push(set(local, value));
       window[t % 16] = get(local);
     }
-    code.push(...round(words, at(K, t), window[t % 16] ?? 0, working, t));
+    code.push(round(words, at(K, t), window[t % 16] ?? 0, working, t));
   }
   state.forEach((local, i) => {
     code.push(set(local, words.add(get(local), get(at(working, i)))));
   });
-  return code.flat();
+  return code;
 }
 
 /** W[t] = σ1(W[t-2]) + W[t-7] + σ0(W[t-15]) + W[t-16], where `window` holds the last 16. */
@@ -75,7 +86,7 @@ const bigSigma = (words: Words, x: Code, r1: number, r2: number, r3: number): Co
   words.xor(words.xor(words.rotr(x, r1), words.rotr(x, r2)), words.rotr(x, r3));
 
 /** Round t. The variables are not moved: the locals trade names, d and h are overwritten. */
-function round(words: Words, k: number, w: MessageWord, working: readonly number[], t: number): Code[] {
+function round(words: Words, k: number, w: MessageWord, working: readonly number[], t: number): Code {
   const local = (name: number) => at(working, (name - (t % 8) + 8) % 8);
   const [a, b, c, d, e, f, g, h] = [0, 1, 2, 3, 4, 5, 6, 7].map((name) => get(local(name))) as [
     ...[Code, Code, Code, Code, Code, Code, Code, Code],
