@@ -5,8 +5,8 @@ import type { ClusterLog } from './cluster-log.ts';
 import { NotaryError } from './error.ts';
 import { sameHead } from './log-keys.ts';
 import type { Logger } from './logger.ts';
-import { notActive } from './state-error.ts';
-import { type AppendOutcome, type Entry, type Head, type Storage, StorageError } from './storage.ts';
+import { asNotaryError, databaseAway, notActive } from './refusal.ts';
+import type { AppendOutcome, Entry, Head, Storage } from './storage.ts';
 
 /** One statement takes at most this much. */
 const MAX_GROUP_ANCHORS = 1000;
@@ -127,7 +127,7 @@ export class Sequencer {
       try {
         await this.#commit(group);
       } catch (error) {
-        rejectAll(group, asNotaryError(error, this.#options.logger));
+        rejectAll(group, asNotaryError(error));
       }
       this.#inFlight = [];
     }
@@ -194,7 +194,7 @@ export class Sequencer {
       try {
         await this.#commit([member]);
       } catch (error) {
-        member.reject(asNotaryError(error, this.#options.logger));
+        member.reject(asNotaryError(error));
       }
     }
   }
@@ -321,16 +321,21 @@ export class Sequencer {
         if (place === 'inactive') return { kind: 'refused', knownRequestIds: [] };
         if (place === 'empty') continue;
         if (!sameHead(place, group.newHead)) return { kind: 'refused', knownRequestIds: [] };
-        // Ours, but only seen: it is answered from once a later commit has been acknowledged.
-        await storage.confirmDurable(log.clusterId);
-        return { kind: 'appended' };
+        // Ours, but only seen: it counts once a later commit has been acknowledged.
+        if (await this.#confirmed()) return { kind: 'appended' };
       }
-    } catch (error) {
-      if (!(error instanceof StorageError)) throw error;
-      return this.#resolved(attempt, { kind: 'unknown', cause: error });
     } finally {
       clearTimeout(patience);
       this.#inDoubt = false;
+    }
+  }
+
+  async #confirmed(): Promise<boolean> {
+    try {
+      await this.#options.storage.confirmDurable(this.#options.log.clusterId);
+      return true;
+    } catch {
+      return false;
     }
   }
 
@@ -371,7 +376,7 @@ function answerAppended(members: readonly Waiting[], { group }: Attempt): void {
   });
 }
 
-function rejectAll(members: readonly Waiting[], error: NotaryError): void {
+function rejectAll(members: readonly Waiting[], error: Error): void {
   for (const { reject } of members) reject(error);
 }
 
@@ -381,19 +386,4 @@ function throwIfAborted({ signal }: AnchorToSequence): void {
 
 function cancelled(): NotaryError {
   return new NotaryError('CANCELLED', 'the call ended before its anchor was sequenced; nothing was written');
-}
-
-function databaseAway(cause?: unknown): NotaryError {
-  return new NotaryError('STORAGE_UNAVAILABLE', 'the database is not available; retry', { cause });
-}
-
-/** What storage throws, in the domain's words. */
-export function asNotaryError(error: unknown, logger: Logger): NotaryError {
-  if (error instanceof NotaryError) return error;
-  if (error instanceof StorageError && error.code === 'UNAVAILABLE') return databaseAway(error);
-  if (error instanceof StorageError && error.code === 'CORRUPT') {
-    logger.error({ err: error }, 'stored rows contradict one another');
-    return new NotaryError('LOG_CORRUPT', 'stored rows contradict one another', { cause: error });
-  }
-  throw error;
 }

@@ -1,0 +1,50 @@
+import { ClusterLog, type LogDependencies } from './cluster-log.ts';
+import { NotaryError } from './error.ts';
+import { Sequencer } from './sequencer.ts';
+
+export interface OpenLog {
+  readonly log: ClusterLog;
+  readonly sequencer: Sequencer;
+}
+
+export interface OpenLogsOptions extends LogDependencies {
+  readonly now: () => number;
+  readonly maxQueuedAnchors: number;
+  readonly outcomePatienceMs: number;
+}
+
+/** The logs that this process has opened, each once. They stay: what a process remembers of a log is evidence. */
+export class OpenLogs {
+  readonly #options: OpenLogsOptions;
+  readonly #logs = new Map<string, Promise<OpenLog>>();
+
+  constructor(options: OpenLogsOptions) {
+    this.#options = options;
+  }
+
+  /** @throws NotaryError CLUSTER_NOT_FOUND, SIGNING_KEY_MISMATCH, LOG_CORRUPT; StorageError */
+  get(clusterId: string): Promise<OpenLog> {
+    const known = this.#logs.get(clusterId);
+    if (known !== undefined) return known;
+    const opening = this.#open(clusterId);
+    this.#logs.set(clusterId, opening);
+    // Failures are not kept: ids that name nothing would fill the memory, and databases come back.
+    opening.catch(() => this.#logs.delete(clusterId));
+    return opening;
+  }
+
+  async sequencers(): Promise<readonly Sequencer[]> {
+    const opened = await Promise.allSettled(this.#logs.values());
+    return opened.flatMap((result) => (result.status === 'fulfilled' ? [result.value.sequencer] : []));
+  }
+
+  async #open(clusterId: string): Promise<OpenLog> {
+    const log = await ClusterLog.open(this.#options, clusterId);
+    if (log === undefined) throw clusterNotFound(clusterId);
+    return { log, sequencer: new Sequencer({ ...this.#options, log }) };
+  }
+}
+
+export function clusterNotFound(clusterId: string): NotaryError {
+  return new NotaryError('CLUSTER_NOT_FOUND', `there is no cluster ${clusterId}`);
+}

@@ -1,0 +1,32 @@
+import { NotaryError } from './error.ts';
+import { type Cluster, StorageError } from './storage.ts';
+
+/** Why a cluster that is not active takes no anchors. */
+export function notActive({ clusterId, state, stateReason }: Cluster): NotaryError {
+  const because = stateReason === '' ? '' : `: ${stateReason}`;
+  switch (state) {
+    case 'frozen':
+      return new NotaryError('CLUSTER_FROZEN', `cluster ${clusterId} is frozen${because}`);
+    case 'sealed':
+      return new NotaryError('CLUSTER_SEALED', `cluster ${clusterId} is sealed${because}`);
+    case 'recovering':
+      return new NotaryError('CLUSTER_RECOVERING', `cluster ${clusterId} is recovering${because}`);
+    case 'active':
+      return new NotaryError('STORAGE_UNAVAILABLE', `cluster ${clusterId} has just become active; retry`);
+  }
+}
+
+export function databaseAway(cause?: unknown): NotaryError {
+  return new NotaryError('STORAGE_UNAVAILABLE', 'the database is not available; retry', { cause });
+}
+
+/** What storage throws, in the domain's words; a defect stays what it is, for the edge to hide and log. */
+export function asNotaryError(error: unknown): Error {
+  if (error instanceof StorageError && error.code === 'UNAVAILABLE') return databaseAway(error);
+  if (error instanceof StorageError && error.code === 'CORRUPT') {
+    return new NotaryError('LOG_CORRUPT', 'stored rows contradict one another', { cause: error });
+  }
+  return error instanceof Error
+    ? error
+    : new Error('something that is no error was thrown', { cause: error });
+}
