@@ -1,0 +1,123 @@
+// One process at a time on a manifest or a data directory. Node has no flock, so the lock is a file that names its holder;
+// one whose holder is dead (SIGKILL leaves it behind) is taken over.
+
+import { randomUUID } from 'node:crypto';
+import { linkSync, readFileSync, renameSync, unlinkSync, writeFileSync } from 'node:fs';
+import { hostname } from 'node:os';
+import { CliError } from './error.ts';
+
+const ATTEMPTS = 20;
+
+/**
+ * Takes the lock until it is released or the process ends.
+ *
+ * @param what names the locked thing in the message, for example `the manifest app.log.manifest.jsonl`
+ * @returns how to release it
+ * @throws {CliError} IN_USE while another process holds it
+ */
+export function lockFile(path: string, what: string): () => void {
+  const mine = describeHolder();
+  const draft = `${path}.${randomUUID()}`;
+  writeFileSync(draft, mine);
+  try {
+    for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+      if (linked(draft, path)) return () => release(path, mine);
+      const holder = readIfThere(path);
+      if (holder === undefined) continue;
+      if (isAlive(holder))
+        throw new CliError('IN_USE', `${what} is in use by ${nameHolder(holder)} (${path})`);
+      takeAway(path, holder);
+    }
+    throw new CliError('IN_USE', `${what} is in use: ${path} changes hands`);
+  } finally {
+    unlinkSync(draft);
+  }
+}
+
+interface Holder {
+  readonly pid: number;
+  readonly host: string;
+  /** When the process began, in the kernel's own units; tells a reused pid apart. Empty where the platform does not say. */
+  readonly began: string;
+}
+
+function describeHolder(): string {
+  const holder: Holder = { pid: process.pid, host: hostname(), began: beginOf(process.pid) };
+  return `${JSON.stringify({ ...holder, id: randomUUID() })}\n`;
+}
+
+/** Field 22 of /proc/PID/stat (proc_pid_stat(5)); the name in field 2 may hold spaces and brackets. */
+function beginOf(pid: number): string {
+  const stat = readIfThere(`/proc/${pid}/stat`);
+  return stat?.slice(stat.lastIndexOf(')') + 2).split(' ')[19] ?? '';
+}
+
+function isAlive(text: string): boolean {
+  const holder = parseHolder(text);
+  // An unreadable lock is not ours to remove, and a process of another machine cannot be asked.
+  if (holder === undefined || holder.host !== hostname()) return true;
+  try {
+    process.kill(holder.pid, 0);
+  } catch (error) {
+    return error instanceof Error && 'code' in error && error.code === 'EPERM';
+  }
+  return holder.began === '' || holder.began === beginOf(holder.pid);
+}
+
+function parseHolder(text: string): Holder | undefined {
+  try {
+    const { pid, host, began } = JSON.parse(text) as Record<string, unknown>;
+    return typeof pid === 'number' && typeof host === 'string' && typeof began === 'string'
+      ? { pid, host, began }
+      : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function nameHolder(text: string): string {
+  const holder = parseHolder(text);
+  if (holder === undefined) return 'an unknown process; remove the file if none is left';
+  if (holder.host === hostname()) return `process ${holder.pid}`;
+  return `process ${holder.pid} on ${holder.host}; remove the file if that is gone`;
+}
+
+/** Removes a dead holder's lock, and only that: another process may have done so and hold a new one by now. */
+function takeAway(path: string, holder: string): void {
+  const aside = `${path}.${randomUUID()}`;
+  try {
+    renameSync(path, aside);
+  } catch (error) {
+    if (isMissing(error)) return;
+    throw error;
+  }
+  if (readIfThere(aside) !== holder) linked(aside, path);
+  unlinkSync(aside);
+}
+
+function release(path: string, mine: string): void {
+  if (readIfThere(path) === mine) unlinkSync(path);
+}
+
+function linked(from: string, to: string): boolean {
+  try {
+    linkSync(from, to);
+    return true;
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'EEXIST') return false;
+    throw error;
+  }
+}
+
+function readIfThere(path: string): string | undefined {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (error) {
+    if (isMissing(error)) return undefined;
+    throw error;
+  }
+}
+
+function isMissing(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === 'ENOENT';
+}
