@@ -32,6 +32,7 @@ interface Memory {
 const CACHED_CHECKPOINTS = 64;
 /** Above this many new records the edge is loaded anew rather than extended. */
 const MAX_CATCH_UP = 4096;
+const FRESH_MS = 1000;
 
 /**
  * One cluster's log as this process sees it: the head that the next append extends, the newest head that may be answered
@@ -53,6 +54,8 @@ export class ClusterLog {
   #tail: Head;
   #lastCreatedAtMs: number | undefined;
   #durable: Head | undefined;
+  /** When the tail was last known to be the newest head, on the monotonic clock. */
+  #freshAtMs = Number.NEGATIVE_INFINITY;
 
   private constructor(dependencies: LogDependencies, snapshot: LogSnapshot, keys: LogKeys, edge: LogEdge) {
     this.clusterId = snapshot.cluster.clusterId;
@@ -113,9 +116,15 @@ export class ClusterLog {
     return this.#durable ?? this.#tail;
   }
 
-  /** The newest head known to be durable without asking the database, where it covers `size` entries. */
-  durableHeadCovering(size: number): Head | undefined {
-    return this.#durable !== undefined && this.#durable.size >= size ? this.#durable : undefined;
+  /**
+   * The newest durable head, at most a second old, that covers `size` entries; an older one only where none covers them.
+   * Other replicas append too, so a head that this process holds for long is no longer the newest.
+   */
+  async newestHead(size: number): Promise<Head> {
+    const fresh = performance.now() - this.#freshAtMs < FRESH_MS;
+    if (fresh && this.#durable !== undefined && this.#durable.size >= size) return this.#durable;
+    await this.refresh();
+    return this.durableHead();
   }
 
   /**
@@ -157,6 +166,7 @@ export class ClusterLog {
       this.#lastCreatedAtMs = lastCreatedAtMs;
     }
     this.#acknowledge(newHead);
+    this.#freshAtMs = performance.now();
   }
 
   /** The signed checkpoint of a head that is committed, durable and recomputed (invariant 3). */
@@ -183,11 +193,7 @@ export class ClusterLog {
    * @throws NotaryError TREE_SIZE_OUT_OF_RANGE, TREE_SIZE_NOT_COMMITTED, LOG_CORRUPT
    */
   async headAt(size: number): Promise<Head> {
-    let newest = this.durableHeadCovering(size);
-    if (newest === undefined) {
-      await this.refresh();
-      newest = await this.durableHead();
-    }
+    const newest = await this.newestHead(size);
     if (size > newest.size) {
       throw new NotaryError(
         'TREE_SIZE_OUT_OF_RANGE',
@@ -260,7 +266,9 @@ export class ClusterLog {
   async #refresh(): Promise<void> {
     const acknowledged = this.#memory.acknowledged;
     const tail = this.#tail;
+    const sentAtMs = performance.now();
     const snapshot = await this.#readSnapshot();
+    this.#freshAtMs = sentAtMs;
     if (snapshot.head.size < acknowledged.size) return this.#lostSomething(acknowledged);
     // An unacknowledged row that is gone again was never promised to anybody.
     const vanished = snapshot.head.size < tail.size;
