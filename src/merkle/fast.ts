@@ -1,4 +1,4 @@
-import { countHashes } from './hash.ts';
+import { checkHash, countHashes } from './hash.ts';
 import { LEAF_PREFIX, NODE_PREFIX, type TreeHasher } from './hasher.ts';
 import { countPairs, portableHasher } from './portable.ts';
 import { BLOCK_SIZE, HASH_SIZE, INPUT, LANES, MAX_INPUT, OUTPUT, type Sha256Exports } from './wasm/layout.ts';
@@ -68,6 +68,8 @@ function hasherOf(wasm: Sha256Exports): TreeHasher {
     },
 
     nodeHash(left, right) {
+      checkHash(left, 'left hash');
+      checkHash(right, 'right hash');
       memory[INPUT] = NODE_PREFIX;
       memory.set(left, INPUT + 1);
       memory.set(right, INPUT + 1 + HASH_SIZE);

@@ -8,7 +8,11 @@ export interface TreeHasher {
   /** `SHA-256(0x00 || entry)`, for an entry of any length. */
   leafHash(entry: Uint8Array): Uint8Array;
 
-  /** `SHA-256(0x01 || left || right)`, for two hashes of 32 bytes. */
+  /**
+   * `SHA-256(0x01 || left || right)`, for two hashes of 32 bytes.
+   *
+   * @throws MerkleError BAD_HASH when either has another length
+   */
   nodeHash(left: Uint8Array, right: Uint8Array): Uint8Array;
 
   /**

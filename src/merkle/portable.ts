@@ -1,6 +1,6 @@
 import { sha256 } from '@noble/hashes/sha2.js';
 import { MerkleError } from './error.ts';
-import { countHashes, HASH_SIZE } from './hash.ts';
+import { checkHash, countHashes, HASH_SIZE } from './hash.ts';
 import { LEAF_PREFIX, NODE_PREFIX, type TreeHasher } from './hasher.ts';
 
 const NODE_INPUT_SIZE = 1 + 2 * HASH_SIZE;
@@ -20,6 +20,8 @@ export const portableHasher: TreeHasher = {
   },
 
   nodeHash(left, right) {
+    checkHash(left, 'left hash');
+    checkHash(right, 'right hash');
     const input = new Uint8Array(NODE_INPUT_SIZE);
     input[0] = NODE_PREFIX;
     input.set(left, 1);
