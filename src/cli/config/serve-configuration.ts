@@ -2,10 +2,11 @@
 // anything is reached, and together with all others.
 
 import { createPrivateKey, X509Certificate } from 'node:crypto';
+import { checkListenAddress } from '../../server/listen-address.ts';
 import { Mistakes, nameOf, type Reading, readSettings, type Sources } from './read-settings.ts';
 import { judgeFile, judgeSeed, type ReadFile } from './seed.ts';
-import { type Configuration, SETTINGS_OF } from './settings.ts';
-import { formatAddress, isLoopback } from './values.ts';
+import { type Configuration, SETTINGS, SETTINGS_OF } from './settings.ts';
+import { formatAddress } from './values.ts';
 
 type ServeSetting = (typeof SETTINGS_OF.serve)[number];
 
@@ -108,13 +109,15 @@ function judgeListen(
   mistakes: Mistakes,
 ): void {
   const { listen, insecureListen, tlsCertFile, tlsKeyFile } = settings;
-  if (listen === undefined || isLoopback(listen.host) || insecureListen === true) return;
-  if (tlsCertFile !== undefined || tlsKeyFile !== undefined) return;
-  mistakes.add(
-    `${nameOf('listen')}: ${formatAddress(listen)} can be reached from other machines, and without TLS whoever is on the way ` +
-      `could read and alter calls: give ${nameOf('tlsCertFile')} and ${nameOf('tlsKeyFile')}, listen on 127.0.0.1, or say ` +
-      `${nameOf('insecureListen')} where the network itself encrypts`,
-  );
+  if (listen === undefined) return;
+  const address = checkListenAddress(formatAddress(listen), {
+    // Where only one of the two is given, that is the mistake to tell, not this one.
+    tls: tlsCertFile !== undefined || tlsKeyFile !== undefined,
+    allowInsecure: insecureListen === true,
+  });
+  if (address.ok) return;
+  const names = (['tlsCertFile', 'tlsKeyFile', 'insecureListen'] as const).map((name) => SETTINGS[name].flag);
+  mistakes.add(`${nameOf('listen')}: ${address.explanation} (${names.join(', ')})`);
 }
 
 /** As single `leaves`, each has a tag and a length byte before its 32. */

@@ -1,6 +1,7 @@
 // Every setting there is, once. The flags, the environment variables, their parsing, the help and docs/configuration.md
 // are all read from this table.
 
+import { DEFAULT_APPLICATION_ROLE } from '../../postgres/application-role.ts';
 import { parseOriginPrefix } from './origin-prefix.ts';
 import {
   bytesBetween,
@@ -12,6 +13,7 @@ import {
   parseBoolean,
   parsePath,
   parsePostgresUrl,
+  parseRole,
   parseSeed,
 } from './values.ts';
 
@@ -117,6 +119,21 @@ export const SETTINGS = {
     parse: parsePostgresUrl,
     secret: true,
     description: 'The same database as the role that owns the tables, for `quartermaster migrate` alone.',
+  }),
+  applicationRole: withDefault(DEFAULT_APPLICATION_ROLE, {
+    env: 'QUARTERMASTER_APPLICATION_ROLE',
+    flag: '--application-role',
+    placeholder: 'role',
+    parse: parseRole,
+    description: 'The role that the server logs in as; made, with its grants, where it does not exist.',
+  }),
+  applicationPassword: optional({
+    env: 'QUARTERMASTER_APPLICATION_PASSWORD',
+    flag: undefined,
+    placeholder: 'password',
+    parse: (text) => text,
+    secret: true,
+    description: 'Sets the password of the application role; without it the password stays as it is.',
   }),
   databasePoolSize: withDefault('10', {
     env: 'QUARTERMASTER_DATABASE_POOL_SIZE',
@@ -258,7 +275,7 @@ export const SETTINGS_OF = {
     'logLevel',
   ],
   dev: ['listen', 'dataDirectory', 'shutdownGraceMs', 'logLevel'],
-  migrate: ['migrationDatabaseUrl', 'databaseStartTimeoutMs'],
+  migrate: ['migrationDatabaseUrl', 'applicationRole', 'applicationPassword', 'databaseStartTimeoutMs'],
   fsck: ['databaseUrl', 'seed', 'seedFile'],
   client: ['endpoint', 'caFile'],
 } as const satisfies Readonly<Record<string, readonly SettingName[]>>;

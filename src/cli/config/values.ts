@@ -27,11 +27,6 @@ export function formatAddress({ host, port }: Address): string {
   return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
 }
 
-/** Whether only processes on this machine can reach the address. */
-export function isLoopback(host: string): boolean {
-  return host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host);
-}
-
 export function integerBetween(least: number, most: number): ParseValue<number> {
   return (text) => {
     const value = /^\d{1,15}$/.test(text) ? Number(text) : Number.NaN;
@@ -97,6 +92,13 @@ export function oneOf<const T extends string>(choices: readonly T[]): ParseValue
 
 export function parsePath(text: string): string {
   if (text === '' || text.includes('\0')) throw new ValueError('expected the path of a file');
+  return text;
+}
+
+/** A name of Postgres (NAMEDATALEN is 64), without the characters that nobody wants to quote. */
+export function parseRole(text: string): string {
+  if (!/^[A-Za-z_][A-Za-z0-9_-]{0,62}$/.test(text))
+    throw new ValueError('expected the name of a Postgres role');
   return text;
 }
 

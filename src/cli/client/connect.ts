@@ -1,0 +1,76 @@
+import { readFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { ChannelCredentials } from '@grpc/grpc-js';
+import { QuartermasterNotary } from '#gen/quartermaster/v1/notary_pb.js';
+import { QuartermasterRegistry } from '#gen/quartermaster/v1/registry_pb.js';
+import { type Client, createClient } from '../../rpc/client.ts';
+import type { Configuration } from '../config/settings.ts';
+import { formatAddress } from '../config/values.ts';
+import { CliError } from '../error.ts';
+import { BRIEFLY, explainFailure, type Pace, type RetryPolicy, withRetries } from './call.ts';
+
+export type NotaryClient = Client<typeof QuartermasterNotary.method>;
+export type RegistryClient = Client<typeof QuartermasterRegistry.method>;
+
+const REAL_PACE: Pace = {
+  now: () => performance.now(),
+  random: () => Math.random(),
+  sleep: (ms) => sleep(ms),
+};
+
+/** For calls without side effects and for those that a request_id makes safe; each try waits this long. */
+export const CALL_TIMEOUT_MS = 30_000;
+
+/** A connection for one command; ends with it. */
+export class Connection {
+  readonly endpoint: string;
+  readonly notary: NotaryClient;
+  readonly registry: RegistryClient;
+
+  constructor({ endpoint, caFile }: Configuration<'endpoint' | 'caFile'>) {
+    this.endpoint = formatAddress(endpoint);
+    const credentials =
+      caFile === undefined
+        ? ChannelCredentials.createInsecure()
+        : ChannelCredentials.createSsl(readCa(caFile));
+    this.notary = createClient(QuartermasterNotary, this.endpoint, credentials);
+    this.registry = createClient(QuartermasterRegistry, this.endpoint, credentials);
+  }
+
+  /** One call, with the failure told as a {@link CliError}. Without a policy it is tried once. */
+  async call<T>(call: () => Promise<T>, policy?: RetryPolicy): Promise<T> {
+    try {
+      return await (policy === undefined ? call() : withRetries(call, policy, REAL_PACE));
+    } catch (error) {
+      throw explainFailure(error, this.endpoint);
+    }
+  }
+
+  close(): void {
+    this.notary.close();
+    this.registry.close();
+  }
+}
+
+function readCa(file: string): Buffer {
+  try {
+    return readFileSync(file);
+  } catch (error) {
+    throw new CliError('CONFIGURATION', `--ca-file: ${JSON.stringify(file)} cannot be read`, {
+      cause: error,
+    });
+  }
+}
+
+/** Runs a command's work on a connection and closes it whatever happens. */
+export async function connected<T>(
+  configuration: Configuration<'endpoint' | 'caFile'>,
+  work: (connection: Connection) => Promise<T>,
+): Promise<T> {
+  const connection = new Connection(configuration);
+  try {
+    return await work(connection);
+  } finally {
+    connection.close();
+  }
+}

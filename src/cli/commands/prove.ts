@@ -1,0 +1,105 @@
+import { readFile } from 'node:fs/promises';
+import type { Command } from 'commander';
+import { formatTlogProof, type TlogProof } from '../../note/index.ts';
+import { type Verdict, VerificationError, verifyReceipt } from '../../verify/index.ts';
+import { type FoundLine, findLine } from '../anchoring/find-line.ts';
+import { BRIEFLY } from '../client/call.ts';
+import { CALL_TIMEOUT_MS, type Connection, connected } from '../client/connect.ts';
+import { SETTINGS_OF } from '../config/settings.ts';
+import { CliError } from '../error.ts';
+import { addSettings, collectVkeys, configurationOf, JSON_OPTION, LINE_NUMBER } from '../options.ts';
+import { report, type Terminal } from '../terminal.ts';
+import { describeVerdict, verdictAsJson } from '../verdict.ts';
+import { writeWhole } from '../write-file.ts';
+
+interface ProveOptions {
+  readonly manifest: string;
+  readonly line: number;
+  readonly out: string;
+  readonly key?: readonly string[];
+  readonly json?: true;
+}
+
+export function defineProve(program: Command, terminal: Terminal): void {
+  const command = program
+    .command('prove')
+    .description('fetch the proof of one anchored line, verify it, and write it to a file')
+    .requiredOption('--manifest <file>', 'what "quartermaster anchor" has written')
+    .requiredOption('--line <number>', 'which line, from 1', LINE_NUMBER)
+    .requiredOption('--out <file>', 'where to write the proof (.tlog-proof)')
+    .option(
+      '--key <vkey>',
+      "verifier key of the log instead of the manifest's; may be repeated",
+      collectVkeys,
+    )
+    .option(...JSON_OPTION);
+  addSettings(command, SETTINGS_OF.client)
+    .addHelpText(
+      'after',
+      `
+The proof is one text file (c2sp.org/tlog-proof) and all that a verifier needs besides the line and the log's key. It is
+verified before it is written. An older proof under that name is replaced, any other file is not.
+
+Example:
+  $ quartermaster prove --manifest audit.log.manifest.jsonl --line 3 --out line-3.tlog-proof`,
+    )
+    .action(async (options: ProveOptions) => {
+      const configuration = configurationOf(command, SETTINGS_OF.client, terminal);
+      await refuseOtherFile(options.out);
+      const found = await findLine(options.manifest, options.line);
+      const receipt = await connected(configuration, (connection) => fetchReceipt(connection, found));
+      const verdict = verifyFetched(receipt, found, options.key ?? found.state.keys.vkeys);
+      await writeWhole(options.out, formatTlogProof(receipt));
+      report(
+        terminal,
+        options.json === true,
+        { proof: options.out, line: options.line, ...verdictAsJson(verdict) },
+        `wrote ${options.out}: line ${options.line} is ${describeVerdict(verdict)}`,
+      );
+    });
+}
+
+async function fetchReceipt(connection: Connection, { state, line }: FoundLine): Promise<TlogProof> {
+  const request = {
+    anchorId: line.anchor_id,
+    leafIndex: line.leaf_index,
+    clusterId: state.header.cluster_id,
+  };
+  const { receipt } = await connection.call(
+    () => connection.notary.getInclusionProof(request, { timeoutMs: CALL_TIMEOUT_MS }),
+    BRIEFLY,
+  );
+  if (receipt === undefined) throw new CliError('FAILED', 'the notary answered without a receipt');
+  return { ...receipt, logIndex: Number(receipt.logIndex) };
+}
+
+function verifyFetched(receipt: TlogProof, { line }: FoundLine, vkeys: readonly string[]): Verdict {
+  const expected = {
+    leaf: new Uint8Array(Buffer.from(line.leaf, 'hex')),
+    anchorId: line.anchor_id,
+    leafIndex: line.leaf_index,
+  };
+  try {
+    return verifyReceipt(receipt, expected, { logKeys: vkeys });
+  } catch (error) {
+    if (!(error instanceof VerificationError)) throw error;
+    throw new CliError(
+      'REFUSED',
+      `the notary's proof does not verify, nothing was written (${error.code}): ${error.message}`,
+      { cause: error },
+    );
+  }
+}
+
+/** `--out audit.log` by mistake must not cost the log. */
+async function refuseOtherFile(path: string): Promise<void> {
+  let content: string;
+  try {
+    content = await readFile(path, 'latin1');
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return;
+    throw new CliError('USAGE', `cannot write ${path}: ${String(error)}`, { cause: error });
+  }
+  if (content === '' || content.startsWith('c2sp.org/tlog-proof@v1\n')) return;
+  throw new CliError('USAGE', `${path} exists and is no proof; it is not overwritten`);
+}

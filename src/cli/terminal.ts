@@ -1,0 +1,19 @@
+/** What a command may touch of the process it runs in; tests pass their own. */
+export interface Terminal {
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  /** Results, for people or with `--json` for programs. */
+  writeOut(text: string): void;
+  /** Everything else: notices, warnings, progress. */
+  writeError(text: string): void;
+  /** Whether a person watches what is written to stderr. */
+  readonly isWatched: boolean;
+}
+
+/** Writes one line of JSON for programs, or the text for people. */
+export function report(terminal: Terminal, asJson: boolean, value: unknown, text: string): void {
+  terminal.writeOut(asJson ? `${JSON.stringify(value)}\n` : `${text}\n`);
+}
+
+export function notice(terminal: Terminal, text: string): void {
+  terminal.writeError(`${text}\n`);
+}
