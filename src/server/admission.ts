@@ -1,0 +1,204 @@
+import type { ServerHttp2Stream } from 'node:http2';
+import type { ServerInterceptingCallInterface } from '@grpc/grpc-js';
+import type { Received } from '../rpc/service-definition.ts';
+import type { CallContext } from './call-context.ts';
+import type { CallStatus, Layering } from './call-layer.ts';
+import { CallLayer } from './call-layer.ts';
+import type { RequestErrorCode } from './error.ts';
+import { RequestError } from './error.ts';
+import type { OwnRequest } from './handler.ts';
+import { FREE_READ_BYTES, MAX_REQUEST_STREAM_BYTES } from './limits.ts';
+import type { MemoryBudget } from './memory-budget.ts';
+import type { ReadGate, Sender } from './read-gate.ts';
+import { FRAME_HEADER_BYTES, FrameHeaderReader, requestStreamOf } from './request-stream.ts';
+import { statusOf } from './status.ts';
+
+/**
+ * Decides which bytes are taken in: how many of one message, of one stream and of all calls together, and from how many
+ * senders of big messages at once. And turns what cannot be decoded into INVALID_ARGUMENT.
+ */
+export function admission(gate: ReadGate, budget: MemoryBudget): Layering {
+  return (below, context) =>
+    context.method.requestStream
+      ? new StreamingAdmission(below, context, requestStreamOf(lowest(below)))
+      : new Admission(below, context, requestStreamOf(lowest(below)), gate, budget);
+}
+
+/** The call that grpc-js made, under the layers that are ours. */
+function lowest(call: ServerInterceptingCallInterface): ServerInterceptingCallInterface {
+  return call instanceof CallLayer ? call.lowest : call;
+}
+
+abstract class BoundedCall extends CallLayer {
+  protected readonly stream: ServerHttp2Stream | undefined;
+  protected refused = false;
+  #watching = false;
+
+  constructor(
+    below: ServerInterceptingCallInterface,
+    context: CallContext,
+    stream: ServerHttp2Stream | undefined,
+  ) {
+    super(below, context);
+    this.stream = stream;
+  }
+
+  override startRead(): void {
+    if (this.refused) return;
+    if (!this.#watching) {
+      if (this.stream === undefined) {
+        this.context.error = new Error('grpc-js has changed: no HTTP/2 stream under the call');
+        this.sendStatus(statusOf(this.context.error, this.context));
+        return;
+      }
+      this.#watching = true;
+      // Ahead of grpc-js's own listener, which would buffer first and refuse later.
+      this.stream.prependListener('data', (chunk: Buffer) => {
+        if (!this.refused) this.arrived(chunk);
+      });
+    }
+    super.startRead();
+  }
+
+  protected abstract arrived(chunk: Buffer): void;
+
+  protected refuse(code: RequestErrorCode, message: string): void {
+    if (this.refused) return;
+    this.refused = true;
+    this.sendStatus(statusOf(new RequestError(code, message), this.context));
+  }
+
+  protected refuseMalformed(error: unknown): void {
+    if (error instanceof RequestError) this.refuse(error.code, error.message);
+    else this.refuse('MALFORMED_MESSAGE', 'the request message cannot be decoded');
+  }
+}
+
+class Admission extends BoundedCall implements Sender {
+  readonly connection: unknown;
+  readonly #gate: ReadGate;
+  readonly #budget: MemoryBudget;
+  readonly #header = new FrameHeaderReader();
+  #expectedBytes: number | undefined;
+  #arrivedBytes = 0;
+  #heldBytes = 0;
+  #big = false;
+  #complete = false;
+  #released = false;
+
+  constructor(
+    below: ServerInterceptingCallInterface,
+    context: CallContext,
+    stream: ServerHttp2Stream | undefined,
+    gate: ReadGate,
+    budget: MemoryBudget,
+  ) {
+    super(below, context, stream);
+    this.#gate = gate;
+    this.#budget = budget;
+    this.connection = stream?.session ?? context.peer;
+    context.onRequestDone(() => {
+      this.#released = true;
+      this.#budget.release(this.#heldBytes);
+    });
+  }
+
+  protected arrived(chunk: Buffer): void {
+    this.#arrivedBytes += chunk.byteLength;
+    if (this.#expectedBytes === undefined) this.#readHeader(chunk);
+    else if (this.#arrivedBytes > this.#expectedBytes) {
+      this.refuse('UNEXPECTED_MESSAGE', `${this.context.method.name} takes one request message`);
+    }
+    if (this.#big && !this.refused && !this.#complete) this.#hold(this.#arrivedBytes);
+  }
+
+  #readHeader(chunk: Buffer): void {
+    const header = this.#header.read(chunk);
+    if (header === undefined) return;
+    const { maxMessageBytes } = this.context.method;
+    if (header.messageBytes > maxMessageBytes) {
+      const advice = this.context.method.name === 'CreateAnchor' ? ': split the batch' : '';
+      this.refuse(
+        'MESSAGE_TOO_LARGE',
+        `the request message has ${header.messageBytes} bytes, at most ${maxMessageBytes} are taken in one call${advice}`,
+      );
+      return;
+    }
+    this.#expectedBytes = header.messageBytes + FRAME_HEADER_BYTES;
+    // What a compressed message will take is known only after it has been taken.
+    this.#big = header.compressed || header.messageBytes > FREE_READ_BYTES;
+    if (!this.#big) return;
+    this.stream?.pause();
+    this.#gate.enter(this);
+  }
+
+  granted(): void {
+    if (!this.#complete) this.stream?.resume();
+  }
+
+  evicted(): void {
+    this.refuse(
+      'READ_TIMEOUT',
+      'the request message came too slowly while others waited: send smaller ones, or again later',
+    );
+  }
+
+  /** Counts bytes when they have come, not when they are announced: announcing costs a hostile sender nothing. */
+  #hold(bytes: number): boolean {
+    const more = bytes - this.#heldBytes;
+    while (!this.#released && !this.#budget.reserve(more)) {
+      if (this.#gate.evictOverdue()) continue;
+      this.refuse('MEMORY_BUDGET_FULL', 'too many requests are in memory at this moment: try again later');
+      return false;
+    }
+    // Whoever was evicted to make room may have been this very call.
+    if (this.#released) return false;
+    this.#heldBytes = bytes;
+    return true;
+  }
+
+  override onReceiveMessage(message: unknown): void {
+    if (this.refused || this.#complete) return;
+    this.#complete = true;
+    this.#gate.leave(this);
+    const received = message as Received<unknown>;
+    if (!received.ok) {
+      this.refuseMalformed(received.error);
+      return;
+    }
+    if (!this.#hold(received.byteLength)) return;
+    const { context } = this;
+    const request: OwnRequest<unknown> = { message: received.message, context };
+    super.onReceiveMessage(context.method.own ? request : received.message);
+  }
+
+  override sendStatus(status: CallStatus): void {
+    this.refused = true;
+    this.#gate.leave(this);
+    super.sendStatus(status);
+  }
+
+  override onCancel(): void {
+    this.refused = true;
+    this.#gate.leave(this);
+    super.onCancel();
+  }
+}
+
+/** Reflection: questions are small, but there may be many. */
+class StreamingAdmission extends BoundedCall {
+  #arrivedBytes = 0;
+
+  protected arrived(chunk: Buffer): void {
+    this.#arrivedBytes += chunk.byteLength;
+    if (this.#arrivedBytes > MAX_REQUEST_STREAM_BYTES) {
+      this.refuse('MESSAGE_TOO_LARGE', `at most ${MAX_REQUEST_STREAM_BYTES} bytes are taken in one stream`);
+    }
+  }
+
+  override onReceiveMessage(message: unknown): void {
+    const received = message as Received<unknown>;
+    if (received.ok) super.onReceiveMessage(received.message);
+    else this.refuseMalformed(received.error);
+  }
+}

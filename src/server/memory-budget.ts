@@ -1,0 +1,24 @@
+/** Bytes of requests that all calls together may hold. */
+export class MemoryBudget {
+  readonly capacityBytes: number;
+  #usedBytes = 0;
+
+  constructor(capacityBytes: number) {
+    this.capacityBytes = capacityBytes;
+  }
+
+  get usedBytes(): number {
+    return this.#usedBytes;
+  }
+
+  /** Takes all of the bytes or, answering false, none. */
+  reserve(bytes: number): boolean {
+    if (this.#usedBytes + bytes > this.capacityBytes) return false;
+    this.#usedBytes += bytes;
+    return true;
+  }
+
+  release(bytes: number): void {
+    this.#usedBytes -= bytes;
+  }
+}
