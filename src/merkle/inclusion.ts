@@ -33,6 +33,7 @@ export function inclusionSubtrees(index: number, size: number): SubtreeId[] {
 
 /**
  * `PATH(index, D[size])` of RFC 6962 section 2.1.1: the hashes from the leaf's sibling up to below the root.
+ * Some may be the very arrays that `subtree` returned.
  *
  * @throws MerkleError INDEX_OUT_OF_RANGE, SIZE_OUT_OF_RANGE, BAD_HASH, and what `subtree` throws
  */

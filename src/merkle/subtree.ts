@@ -95,7 +95,8 @@ export function rootSubtrees(size: number): SubtreeId[] {
 }
 
 /**
- * `MTH(D[size])` of RFC 6962 section 2.1, from the hashes of complete subtrees.
+ * `MTH(D[size])` of RFC 6962 section 2.1, from the hashes of complete subtrees. Where one of them is the whole tree,
+ * the result is the very array that `subtree` returned.
  *
  * @throws MerkleError SIZE_OUT_OF_RANGE, BAD_HASH, and what `subtree` throws
  */

@@ -171,6 +171,16 @@ describe('damaged consistency proofs', () => {
     expect(refusal({ ...proofOf(0, 0), firstRoot: rootOf(1), secondRoot: rootOf(1) })).toBe('ROOT_MISMATCH');
   });
 
+  test('the refusal of a hash of another length names its place in the path', () => {
+    for (const [first, second] of shapes) {
+      const proof = proofOf(first, second);
+      for (const [i] of proof.path.entries()) {
+        const path = proof.path.with(i, new Uint8Array(31));
+        expect(() => verifyConsistency(hasher, { ...proof, path })).toThrow(`path[${i}] must be 32 bytes`);
+      }
+    }
+  });
+
   test('a root that is not 32 bytes is refused', () => {
     for (const proof of [proofOf(0, 0), proofOf(0, 3), proofOf(3, 3), proofOf(2, 5)]) {
       expect(refusal({ ...proof, firstRoot: new Uint8Array(31) })).toBe('BAD_HASH');

@@ -57,7 +57,7 @@ const hugeSize = fc.oneof(
   fc.tuple(fc.integer({ min: 31, max: 52 }), fc.integer({ min: -2, max: 2 })).map(([k, d]) => 2 ** k + d),
 );
 
-// Seen red: with `>>> 1` in place of a division in the verifier, with `1 << level` in place of a power of two.
+// Seen red: with `>>> 1` in place of the division by two in each verifier, and where a size is split.
 describe('trees of up to 2^53 - 1 leaves', () => {
   test('inclusion paths lead to the root for leaves at both ends, in the middle and anywhere', () => {
     fc.assert(

@@ -88,7 +88,7 @@ describe('roots and inclusion paths', () => {
 });
 
 // Seen red: without the check for hashes after the root, without the check for missing hashes, with only the first 31
-// bytes of the roots compared, without the check of a hash's length, with index = size let through.
+// bytes of the roots compared, without the check of a path element's length, with index = size let through.
 describe('damaged inclusion proofs', () => {
   const shapes = [1, 2, 3, 5, 7, 8, 13].flatMap((size) =>
     [0, size >> 1, size - 1].map((index) => [index, size] as const),
@@ -120,6 +120,12 @@ describe('damaged inclusion proofs', () => {
       }
     },
   );
+
+  test('the refusal of a hash of another length names its place in the path', () => {
+    const proof = proofOf(2, 5);
+    const path = proof.path.with(1, new Uint8Array(31));
+    expect(() => verifyInclusion(hasher, { ...proof, path })).toThrow('path[1] must be 32 bytes, not 31');
+  });
 
   test('a leaf hash or root that is not 32 bytes is refused', () => {
     const proof = proofOf(2, 5);
