@@ -1,0 +1,83 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { dirname, join, relative, resolve } from 'node:path';
+import { describe, expect, test } from '@jest/globals';
+
+/** From the top down; each may import itself and what is below it. */
+const LAYERS = ['cli', 'server', 'postgres', 'notary', 'verify', 'record', 'note', 'merkle'] as const;
+/** Glue between generated code and grpc-js: knows no layer, and only the edges may use it. */
+const RPC = 'rpc';
+const RPC_USERS = new Set(['cli', 'server', RPC]);
+/** Runs in browsers: no Node.js modules, no Node.js globals. */
+const PURE = new Set(['verify', 'record', 'note', 'merkle']);
+const PURE_PACKAGES = /^(@noble\/|canonicalize$)/;
+
+const root = resolve(import.meta.dirname, '../..');
+const source = join(root, 'src');
+
+interface Import {
+  readonly file: string;
+  readonly layer: string;
+  readonly specifier: string;
+}
+
+function importsOf(file: string): Import[] {
+  const code = readFileSync(file, 'utf8');
+  const specifiers = [...code.matchAll(/\b(?:from|import)\s*\(?\s*'([^']+)'/g)].map((match) => match[1] ?? '');
+  const path = relative(source, file);
+  return specifiers.map((specifier) => ({ file: path, layer: path.split('/')[0] ?? '', specifier }));
+}
+
+function targetLayer({ file, specifier }: Import): string | undefined {
+  if (!specifier.startsWith('.')) return undefined;
+  return relative(source, resolve(source, dirname(file), specifier)).split('/')[0];
+}
+
+function isUpwards(found: Import): boolean {
+  const target = targetLayer(found);
+  if (target === undefined || target === found.layer) return false;
+  if (target === RPC) return !RPC_USERS.has(found.layer);
+  if (found.layer === RPC) return true;
+  const from = LAYERS.indexOf(found.layer as (typeof LAYERS)[number]);
+  const to = LAYERS.indexOf(target as (typeof LAYERS)[number]);
+  return from === -1 || to === -1 || to < from;
+}
+
+const files = readdirSync(source, { recursive: true, encoding: 'utf8' })
+  .filter((name) => name.endsWith('.ts'))
+  .map((name) => join(source, name));
+const imports = files.flatMap(importsOf);
+
+describe('the layers', () => {
+  test('are all there, and nothing else is', () => {
+    expect(readdirSync(source).sort()).toEqual([...LAYERS, RPC].sort());
+  });
+
+  test('import only downwards', () => {
+    expect(imports.length).toBeGreaterThan(100);
+    expect(imports.filter(isUpwards)).toEqual([]);
+  });
+
+  test('an import that goes up would be seen', () => {
+    expect(isUpwards({ file: 'merkle/hash.ts', layer: 'merkle', specifier: '../note/note.ts' })).toBe(true);
+    expect(isUpwards({ file: 'notary/fsck.ts', layer: 'notary', specifier: '../postgres/storage.ts' })).toBe(true);
+    expect(isUpwards({ file: 'notary/fsck.ts', layer: 'notary', specifier: '../rpc/client.ts' })).toBe(true);
+    expect(isUpwards({ file: 'note/keys.ts', layer: 'note', specifier: '../merkle/index.ts' })).toBe(false);
+  });
+
+  test('the domain knows neither the wire nor the database driver', () => {
+    const domain = imports.filter(({ layer }) => layer === 'notary');
+    expect(domain.filter(({ specifier }) => /^(@grpc\/|@bufbuild\/|pg$|kysely$|#gen\/|pino$)/.test(specifier))).toEqual([]);
+  });
+
+  test('the pure ones need nothing that a browser lacks', () => {
+    const pure = imports.filter(({ layer }) => PURE.has(layer));
+    expect(pure.length).toBeGreaterThan(20);
+    expect(pure.filter(({ specifier }) => !specifier.startsWith('.') && !PURE_PACKAGES.test(specifier))).toEqual([]);
+    const pureFiles = files.filter((file) => PURE.has(relative(source, file).split('/')[0] ?? ''));
+    const withGlobals = pureFiles.filter((file) => {
+      const code = readFileSync(file, 'utf8').replace(/\/\*[\s\S]*?\*\/|\/\/.*/g, '');
+      return /\b(Buffer|process|setImmediate|Date\.now|Math\.random)\b/.test(code);
+    });
+    expect(withGlobals).toEqual([]);
+  });
+});
