@@ -111,9 +111,7 @@ export class Sequencer {
     }
     return new Promise<Sequenced>((resolve, reject) => {
       this.#queue.push({ anchor, resolve, reject });
-      this.#running ??= this.#run().finally(() => {
-        this.#running = undefined;
-      });
+      this.#running ??= this.#run();
     });
   }
 
@@ -131,6 +129,8 @@ export class Sequencer {
       }
       this.#inFlight = [];
     }
+    // In the same turn as the last look at the queue: who comes after it starts the next run.
+    this.#running = undefined;
   }
 
   #take(): Waiting[] {
