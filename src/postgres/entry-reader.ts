@@ -1,0 +1,146 @@
+import { type BatchRange, type Entry, type EntryOfCluster, StorageError } from '../notary/storage.ts';
+import type { Connection, Statement } from './connection-pool.ts';
+import { ENTRY_COLUMNS, type EntryRow, selectEntries, toEntry } from './rows.ts';
+
+/** By anchor_id first: only one index begins with it, and the cluster is looked at afterwards. */
+const FIND_BY_ANCHOR_ID: Statement = {
+  name: 'qm_find_by_anchor_id_1',
+  text: `
+WITH found AS MATERIALIZED (
+  SELECT a.* FROM unnest($1::uuid[]) AS given(anchor_id) JOIN anchors a ON a.anchor_id = given.anchor_id
+)
+SELECT ${ENTRY_COLUMNS} FROM found WHERE $2::uuid IS NULL OR cluster_id = $2`,
+};
+
+const FIND_BY_REQUEST_ID: Statement = {
+  name: 'qm_find_by_request_id_1',
+  text: `
+SELECT ${ENTRY_COLUMNS.replaceAll('request_id', 'found.request_id')}
+FROM unnest($2::uuid[]) AS given(request_id)
+CROSS JOIN LATERAL (
+  SELECT * FROM anchors a
+  WHERE a.cluster_id = $1 AND a.request_id BETWEEN given.request_id AND given.request_id
+  ORDER BY a.request_id LIMIT 1
+) found`,
+};
+
+export async function findEntry(
+  connection: Connection,
+  anchorId: string,
+  clusterId: string | undefined,
+): Promise<EntryOfCluster | undefined> {
+  const [row] = await connection.query<EntryRow>(FIND_BY_ANCHOR_ID, [[anchorId], clusterId ?? null]);
+  return row && { ...toEntry(row), clusterId: row.cluster_id };
+}
+
+export async function findEntries(
+  connection: Connection,
+  clusterId: string,
+  anchorIds: readonly string[],
+): Promise<readonly Entry[]> {
+  if (anchorIds.length === 0) return [];
+  return (await connection.query<EntryRow>(FIND_BY_ANCHOR_ID, [anchorIds, clusterId])).map(toEntry);
+}
+
+export async function findEntriesByRequestId(
+  connection: Connection,
+  clusterId: string,
+  requestIds: readonly string[],
+): Promise<readonly Entry[]> {
+  if (requestIds.length === 0) return [];
+  return (await connection.query<EntryRow>(FIND_BY_REQUEST_ID, [clusterId, requestIds])).map(toEntry);
+}
+
+export async function listEntries(
+  connection: Connection,
+  clusterId: string,
+  fromLogIndex: number,
+  limit: number,
+): Promise<readonly Entry[]> {
+  const query = selectEntries()
+    .where('cluster_id', '=', clusterId)
+    .where('log_index', '>=', fromLogIndex)
+    .orderBy('log_index')
+    .limit(limit);
+  return (await connection.run(query)).map(toEntry);
+}
+
+/**
+ * A binary search over the primary key, since created_at never goes back along the log: 20 lookups in a log of a million
+ * entries, and no index for them. Ends early, with low < high, where an entry is missing.
+ */
+const FIRST_SINCE: Statement = {
+  name: 'qm_first_since_1',
+  text: `
+WITH RECURSIVE search(low, high, size) AS (
+  SELECT 0::int8, size, size FROM (
+    SELECT size FROM heads WHERE cluster_id = $1 ORDER BY size DESC LIMIT 1
+  ) newest
+  UNION ALL
+  SELECT
+    CASE WHEN middle.since THEN s.low ELSE middle.log_index + 1 END,
+    CASE WHEN middle.since THEN middle.log_index ELSE s.high END,
+    s.size
+  FROM search s CROSS JOIN LATERAL (
+    SELECT a.log_index, a.created_at >= to_timestamp($2::float8 / 1000)::timestamptz(3) AS since
+    FROM anchors a
+    WHERE a.cluster_id = $1 AND a.log_index BETWEEN (s.low + s.high) / 2 AND (s.low + s.high) / 2
+    ORDER BY a.log_index LIMIT 1
+  ) middle
+  WHERE s.low < s.high
+)
+SELECT low, high, size FROM search`,
+};
+
+export async function firstLogIndexSince(
+  connection: Connection,
+  clusterId: string,
+  createdAtMs: number,
+): Promise<number | undefined> {
+  const steps = await connection.query<{ low: number; high: number; size: number }>(FIRST_SINCE, [
+    clusterId,
+    createdAtMs,
+  ]);
+  const last = steps.at(-1);
+  if (last === undefined) return undefined;
+  if (last.low < last.high) {
+    const missing = Math.floor((last.low + last.high) / 2);
+    throw new StorageError('CORRUPT', `cluster ${clusterId} has no entry number ${missing}`);
+  }
+  return last.low < last.size ? last.low : undefined;
+}
+
+const READ_BATCHES: Statement = {
+  name: 'qm_read_batches_1',
+  text: `
+SELECT CASE WHEN r.of_leaves THEN substring(b.leaves FROM r.start + 1 FOR r.length)
+  ELSE substring(b.nodes FROM r.start + 1 FOR r.length) END AS bytes
+FROM unnest($2::uuid[], $3::bool[], $4::int4[], $5::int4[]) WITH ORDINALITY AS r(anchor_id, of_leaves, start, length, n)
+LEFT JOIN anchor_leaves b ON b.cluster_id = $1 AND b.anchor_id = r.anchor_id
+ORDER BY r.n`,
+};
+
+export async function readBatchRanges(
+  connection: Connection,
+  clusterId: string,
+  ranges: readonly BatchRange[],
+): Promise<readonly Uint8Array[]> {
+  if (ranges.length === 0) return [];
+  const rows = await connection.query<{ bytes: Uint8Array | null }>(READ_BATCHES, [
+    clusterId,
+    ranges.map((range) => range.anchorId),
+    ranges.map((range) => range.column === 'leaves'),
+    ranges.map((range) => range.first * 32),
+    ranges.map((range) => range.count * 32),
+  ]);
+  return ranges.map(({ anchorId, column, first, count }, i) => {
+    const bytes = rows[i]?.bytes;
+    if (bytes?.length !== count * 32) {
+      throw new StorageError(
+        'CORRUPT',
+        `anchor ${anchorId} of cluster ${clusterId} lacks some of its ${column} from ${first} to ${first + count}`,
+      );
+    }
+    return bytes;
+  });
+}

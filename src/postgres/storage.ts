@@ -1,0 +1,169 @@
+import { type Storage, StorageError } from '../notary/storage.ts';
+import { append, appendLocked } from './appender.ts';
+import { checkDatabase, type DatabaseCheck, type DatabaseCheckOptions } from './check.ts';
+import { changeState, insertCluster, listClusters, readCluster, readKeys } from './cluster-store.ts';
+import { type Connection, ConnectionPool, type Statement } from './connection-pool.ts';
+import {
+  findEntries,
+  findEntriesByRequestId,
+  findEntry,
+  firstLogIndexSince,
+  listEntries,
+  readBatchRanges,
+} from './entry-reader.ts';
+import { listHeads, readHead, readHeadAfter, readLog, readLogTiles } from './log-reader.ts';
+import { toStorageError } from './sql-state.ts';
+
+export interface PostgresStorageOptions {
+  /** Of the application role (see `application-role.ts`). */
+  readonly databaseUrl: string;
+  /** Connections, 10 by default; more than that brings nothing. */
+  readonly poolSize?: number | undefined;
+  /** How long to wait for a connection, 5,000 by default. */
+  readonly connectTimeoutMs?: number | undefined;
+  /** How long to wait for the answer to a read, 30,000 by default. Writes are waited for: they must not be cancelled. */
+  readonly readTimeoutMs?: number | undefined;
+  /** Prepare statements once per connection, true by default. PgBouncer before 1.21 in transaction mode needs false. */
+  readonly namedStatements?: boolean | undefined;
+  /** Told of connections that break while nobody uses them, which is no failure of anything. */
+  readonly onIdleError?: ((error: Error) => void) | undefined;
+}
+
+export interface PostgresStorage extends Storage {
+  /** What is wrong with the database as a place for history; see `checkDatabase`. */
+  check(options?: DatabaseCheckOptions): Promise<DatabaseCheck>;
+  /** Waits for what is in use, then closes all connections. */
+  close(): Promise<void>;
+}
+
+/** The storage port on Postgres 15 or later. Connects when first used, and again after every failure. */
+export function createPostgresStorage(options: PostgresStorageOptions): PostgresStorage {
+  const pool = new ConnectionPool({
+    databaseUrl: options.databaseUrl,
+    poolSize: options.poolSize ?? 10,
+    connectTimeoutMs: options.connectTimeoutMs ?? 5_000,
+    namedStatements: options.namedStatements ?? true,
+    onIdleError: options.onIdleError ?? (() => {}),
+  });
+  const readTimeoutMs = options.readTimeoutMs ?? 30_000;
+
+  const read = <T>(work: (connection: Connection) => Promise<T>) =>
+    withConnection(pool, (connection) => withinTime(connection, readTimeoutMs, work(connection)));
+  const write = <T>(work: (connection: Connection) => Promise<T>) =>
+    withConnection(pool, async (connection) => {
+      const result = await work(connection);
+      assertDurable(connection);
+      return result;
+    });
+
+  return {
+    createCluster: (created) =>
+      write(async (connection) => {
+        await connection.control('BEGIN');
+        try {
+          const outcome = await insertCluster(connection, created);
+          await connection.control(outcome.kind === 'created' ? 'COMMIT' : 'ROLLBACK');
+          return outcome;
+        } catch (error) {
+          await connection.rollBack();
+          throw error;
+        }
+      }),
+    readCluster: (clusterId) => read((connection) => readCluster(connection, clusterId)),
+    listClusters: (after, limit) => read((connection) => listClusters(connection, after, limit)),
+    readKeys: (clusterId) => read((connection) => readKeys(connection, clusterId)),
+    changeState: (change) => write((connection) => changeState(connection, change)),
+
+    readLog: (clusterId) => read((connection) => readLog(connection, clusterId)),
+    readHead: (clusterId, size) => read((connection) => readHead(connection, clusterId, size)),
+    readHeadAfter: (clusterId, size) => read((connection) => readHeadAfter(connection, clusterId, size)),
+    listHeads: (clusterId, after, limit) =>
+      read((connection) => listHeads(connection, clusterId, after, limit)),
+    confirmDurable: (clusterId) =>
+      write(async (connection) => {
+        const rows = await connection.query(CONFIRM, [clusterId]);
+        if (rows.length === 0) throw new StorageError('INTERNAL', `there is no cluster ${clusterId}`);
+      }),
+    readLogTiles: (clusterId, ranges) => read((connection) => readLogTiles(connection, clusterId, ranges)),
+
+    append: (group) => append(pool, group),
+    appendLocked: (clusterId, build) => appendLocked(pool, clusterId, build),
+    storeBatch: (clusterId, { anchorId, leaves, nodes }) =>
+      write(async (connection) => {
+        await connection.query(STORE_BATCH, [clusterId, anchorId, leaves, nodes]);
+      }),
+
+    findEntry: (anchorId, clusterId) => read((connection) => findEntry(connection, anchorId, clusterId)),
+    findEntries: (clusterId, anchorIds) =>
+      read((connection) => findEntries(connection, clusterId, anchorIds)),
+    findEntriesByRequestId: (clusterId, requestIds) =>
+      read((connection) => findEntriesByRequestId(connection, clusterId, requestIds)),
+    listEntries: (clusterId, from, limit) =>
+      read((connection) => listEntries(connection, clusterId, from, limit)),
+    firstLogIndexSince: (clusterId, createdAtMs) =>
+      read((connection) => firstLogIndexSince(connection, clusterId, createdAtMs)),
+    readBatchRanges: (clusterId, ranges) =>
+      read((connection) => readBatchRanges(connection, clusterId, ranges)),
+
+    ping: () =>
+      read(async (connection) => {
+        const [server] = await connection.query<{ standby: boolean }>(PING, []);
+        if (server?.standby !== false) throw new StorageError('UNAVAILABLE', 'the database is a standby');
+      }),
+    check: (checkOptions = {}) => read((connection) => checkDatabase(connection, checkOptions)),
+    close: () => pool.close(),
+  };
+}
+
+/** A row lock is WAL: its commit waits for the standby as an append's does, and for all WAL before it. */
+const CONFIRM: Statement = {
+  name: 'qm_confirm_1',
+  text: 'SELECT 1 AS confirmed FROM clusters WHERE cluster_id = $1 FOR SHARE',
+};
+
+const STORE_BATCH: Statement = {
+  name: 'qm_store_batch_1',
+  text: 'INSERT INTO anchor_leaves (cluster_id, anchor_id, leaves, nodes) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING',
+};
+
+const PING: Statement = { name: 'qm_ping_1', text: 'SELECT pg_is_in_recovery() AS standby' };
+
+async function withConnection<T>(
+  pool: ConnectionPool,
+  work: (connection: Connection) => Promise<T>,
+): Promise<T> {
+  const connection = await pool.connect();
+  try {
+    return await work(connection);
+  } catch (error) {
+    throw toStorageError(error);
+  } finally {
+    connection.release();
+  }
+}
+
+/** The statement goes on in the server until its own timeout; its connection is not used again. */
+async function withinTime<T>(connection: Connection, timeoutMs: number, work: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => {
+      connection.abandon();
+      reject(new StorageError('UNAVAILABLE', `the database did not answer within ${timeoutMs} ms`));
+    }, timeoutMs);
+  });
+  work.catch(() => {}); // After the time nobody else listens.
+  try {
+    return await Promise.race([work, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** What was written is visible, but a failover may take it back: the caller has to ask again. */
+function assertDurable(connection: Connection): void {
+  const warning = connection.takeWarning();
+  if (warning === undefined) return;
+  throw new StorageError('UNAVAILABLE', 'the database did not confirm that the commit is durable', {
+    cause: warning,
+  });
+}

@@ -1,0 +1,8 @@
+import { dropTemplate } from './postgres-template.ts';
+
+export default async function tearDown(): Promise<void> {
+  const shared = globalThis.quartermasterTestServer;
+  if (shared === undefined) return;
+  await dropTemplate(shared.template);
+  await shared.server.stop();
+}
