@@ -54,7 +54,7 @@ describe('signed notes', () => {
     );
   });
 
-  // Seen red when the signature line was split at its last space instead of its first.
+  // Seen red when base64 with left-over bits was decoded.
   test('a note damaged in one character is refused or is another note, never the same one spelled differently', () => {
     const good = `${text}\n${peterLine}${enochLine}`;
     for (let index = 0; index < good.length; index++) {

@@ -88,6 +88,11 @@ describe('verifying an answer to CreateAnchor', () => {
     const again = { ...response, consistencyPath: [] };
     expect(verifyAnchorResponse(again, { ...request, known }, policy, refuseAll).checkpoint).toBe(known);
     expectRefusal(() => verifyAnchorResponse(response, request, policy, refuseAll), 'BAD_SIGNATURE');
+    const otherSize = { ...known, size: known.size - 1 };
+    expectRefusal(
+      () => verifyAnchorResponse(again, { ...request, known: otherSize }, policy, refuseAll),
+      'BAD_SIGNATURE',
+    );
     const otherRoot = { ...known, root: new Uint8Array(32) };
     expectRefusal(
       () => verifyAnchorResponse(again, { ...request, known: otherRoot }, policy, refuseAll),
