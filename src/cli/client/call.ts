@@ -12,7 +12,7 @@ export interface RetryPolicy {
 }
 
 /** Somebody waits in front of a terminal. */
-export const BRIEFLY: RetryPolicy = { forMs: 10_000, firstDelayMs: 100, longestDelayMs: 2_000 };
+export const BRIEFLY: RetryPolicy = { forMs: 5_000, firstDelayMs: 100, longestDelayMs: 1_000 };
 /** Long enough for a restart or a failover of the notary; the work so far is worth it. */
 export const PATIENTLY: RetryPolicy = { forMs: 600_000, firstDelayMs: 100, longestDelayMs: 10_000 };
 

@@ -7,7 +7,7 @@ import { type Client, createClient } from '../../rpc/client.ts';
 import type { Configuration } from '../config/settings.ts';
 import { formatAddress } from '../config/values.ts';
 import { CliError } from '../error.ts';
-import { BRIEFLY, explainFailure, type Pace, type RetryPolicy, withRetries } from './call.ts';
+import { explainFailure, type Pace, type RetryPolicy, withRetries } from './call.ts';
 
 export type NotaryClient = Client<typeof QuartermasterNotary.method>;
 export type RegistryClient = Client<typeof QuartermasterRegistry.method>;

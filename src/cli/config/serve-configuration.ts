@@ -19,7 +19,7 @@ export interface TlsIdentity {
 
 export type ServeConfiguration = Omit<
   Configuration<ServeSetting>,
-  'seed' | 'seedFile' | 'tlsCertFile' | 'tlsKeyFile' | 'insecureListen' | 'originPrefix' | 'databaseUrl'
+  'seed' | 'seedFile' | 'tlsCertFile' | 'tlsKeyFile' | 'originPrefix' | 'databaseUrl'
 > & {
   /** 32 bytes */
   readonly masterSeed: Uint8Array;
@@ -63,17 +63,9 @@ export function loadServeConfiguration(sources: Sources, readFile: ReadFile): Se
   ) {
     throw mistakes.toError();
   }
-  const {
-    seed: _seed,
-    seedFile: _file,
-    tlsCertFile: _cert,
-    tlsKeyFile: _key,
-    insecureListen: _,
-    ...rest
-  } = settings;
-  const complete = rest as Configuration<
-    Exclude<ServeSetting, 'seed' | 'seedFile' | 'tlsCertFile' | 'tlsKeyFile' | 'insecureListen'>
-  >;
+  const { seed: _seed, seedFile: _seedFile, tlsCertFile: _cert, tlsKeyFile: _key, ...rest } = settings;
+  // Without mistakes every setting that has a default is there.
+  const complete = rest as Configuration<keyof typeof rest>;
   return { ...complete, originPrefix, databaseUrl, masterSeed, tls };
 }
 
