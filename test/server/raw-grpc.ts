@@ -1,0 +1,86 @@
+import type { ClientHttp2Session, ClientHttp2Stream } from 'node:http2';
+import { connect } from 'node:http2';
+import { status } from '@grpc/grpc-js';
+
+/** gRPC by hand over HTTP/2, for what no well-behaved client ever sends. */
+export class RawConnection {
+  readonly #session: ClientHttp2Session;
+
+  constructor(port: number) {
+    this.#session = connect(`http://127.0.0.1:${port}`);
+    this.#session.on('error', () => {});
+  }
+
+  open(path: string, headers: Record<string, string> = {}): RawCall {
+    return new RawCall(
+      this.#session.request({
+        ':method': 'POST',
+        ':path': path,
+        'content-type': 'application/grpc',
+        te: 'trailers',
+        ...headers,
+      }),
+    );
+  }
+
+  /** One call with one body. */
+  async call(path: string, body: Uint8Array, headers: Record<string, string> = {}): Promise<RawAnswer> {
+    const call = this.open(path, headers);
+    call.stream.end(body);
+    return call.answer;
+  }
+
+  close(): void {
+    this.#session.destroy();
+  }
+}
+
+export interface RawAnswer {
+  /** Name of the grpc-status; undefined where the stream ended without one. */
+  readonly code: string | undefined;
+  readonly message: string;
+  readonly httpStatus: unknown;
+  readonly body: Buffer;
+}
+
+export class RawCall {
+  readonly stream: ClientHttp2Stream;
+  readonly answer: Promise<RawAnswer>;
+
+  constructor(stream: ClientHttp2Stream) {
+    this.stream = stream;
+    this.answer = new Promise((resolve) => {
+      let headers: Record<string, unknown> = {};
+      const chunks: Buffer[] = [];
+      stream.on('response', (received) => {
+        headers = { ...headers, ...received };
+      });
+      stream.on('trailers', (received) => {
+        headers = { ...headers, ...received };
+      });
+      stream.on('data', (chunk: Buffer) => chunks.push(chunk));
+      stream.on('error', () => {});
+      stream.on('close', () => {
+        const code = headers['grpc-status'];
+        resolve({
+          code: code === undefined ? undefined : status[Number(code)],
+          message: decodeURIComponent(String(headers['grpc-message'] ?? '')),
+          httpStatus: headers[':status'],
+          body: Buffer.concat(chunks),
+        });
+      });
+    });
+  }
+}
+
+/** A message as gRPC frames it. */
+export function frame(message: Uint8Array, compressed = false, announcedBytes = message.byteLength): Buffer {
+  const header = Buffer.alloc(5);
+  header[0] = compressed ? 1 : 0;
+  header.writeUInt32BE(announcedBytes, 1);
+  return Buffer.concat([header, message]);
+}
+
+export const CREATE_ANCHOR = '/quartermaster.v1.QuartermasterNotary/CreateAnchor';
+export const GET_CHECKPOINT = '/quartermaster.v1.QuartermasterNotary/GetCheckpoint';
+export const BATCH_GET = '/quartermaster.v1.QuartermasterNotary/BatchGetInclusionProofs';
