@@ -52,7 +52,8 @@ export async function createAnchors(load: Load): Promise<Measured> {
 
 function summarize(latencies: number[], { measureMs, leavesPerCall }: Load): Measured {
   latencies.sort((a, b) => a - b);
-  const at = (quantile: number) => latencies[Math.min(latencies.length - 1, Math.floor(quantile * latencies.length))] ?? Number.NaN;
+  const at = (quantile: number) =>
+    latencies[Math.min(latencies.length - 1, Math.floor(quantile * latencies.length))] ?? Number.NaN;
   const callsPerSecond = latencies.length / (measureMs / 1000);
   return {
     callsPerSecond,

@@ -1,0 +1,16 @@
+import pg from 'pg';
+
+/** What the tables of history take on disk, indexes and TOAST included. */
+export async function tableBytes(superuserUrl: string): Promise<number> {
+  const client = new pg.Client({ connectionString: superuserUrl });
+  await client.connect();
+  try {
+    const { rows } = await client.query<{ bytes: string }>(
+      `SELECT sum(pg_total_relation_size(oid)) AS bytes FROM pg_class
+       WHERE relname IN ('heads', 'anchors', 'anchor_leaves_default', 'log_nodes')`,
+    );
+    return Number(rows[0]?.bytes);
+  } finally {
+    await client.end();
+  }
+}
