@@ -10,7 +10,7 @@ import type { Connection, Statement } from './connection-pool.ts';
  *   statistics, or none at all, can make another index that starts with cluster_id look as good.
  * - Rows travel as one bytea with offsets, since the driver sends arrays of buffers as hex text.
  */
-const APPEND: Statement = {
+export const APPEND: Statement = {
   name: 'qm_append_1',
   text: `
 WITH dup AS (

@@ -28,7 +28,7 @@ export async function append(pool: ConnectionPool, group: AppendGroup): Promise<
 }
 
 /** NO KEY UPDATE waits for the FOR SHARE of optimistic appends, and they for it. */
-const LOCK_CLUSTER: Statement = {
+export const LOCK_CLUSTER: Statement = {
   name: 'qm_lock_cluster_1',
   text: 'SELECT 1 AS locked FROM clusters WHERE cluster_id = $1 FOR NO KEY UPDATE',
 };

@@ -2,24 +2,27 @@ import { type BatchRange, type Entry, type EntryOfCluster, StorageError } from '
 import type { Connection, Statement } from './connection-pool.ts';
 import { ENTRY_COLUMNS, type EntryRow, selectEntries, toEntry } from './rows.ts';
 
-/** By anchor_id first: only one index begins with it, and the cluster is looked at afterwards. */
-const FIND_BY_ANCHOR_ID: Statement = {
+/**
+ * By anchor_id first: only one index begins with it, and the cluster is looked at afterwards. OFFSET 0 keeps the lookup inside
+ * the loop over the ids given, also for a planner that takes the table for empty.
+ */
+export const FIND_BY_ANCHOR_ID: Statement = {
   name: 'qm_find_by_anchor_id_1',
   text: `
-WITH found AS MATERIALIZED (
-  SELECT a.* FROM unnest($1::uuid[]) AS given(anchor_id) JOIN anchors a ON a.anchor_id = given.anchor_id
-)
-SELECT ${ENTRY_COLUMNS} FROM found WHERE $2::uuid IS NULL OR cluster_id = $2`,
+SELECT ${ENTRY_COLUMNS}
+FROM unnest($1::uuid[]) AS given(id)
+CROSS JOIN LATERAL (SELECT * FROM anchors a WHERE a.anchor_id = given.id ORDER BY a.anchor_id OFFSET 0) found
+WHERE $2::uuid IS NULL OR found.cluster_id = $2`,
 };
 
-const FIND_BY_REQUEST_ID: Statement = {
+export const FIND_BY_REQUEST_ID: Statement = {
   name: 'qm_find_by_request_id_1',
   text: `
-SELECT ${ENTRY_COLUMNS.replaceAll('request_id', 'found.request_id')}
-FROM unnest($2::uuid[]) AS given(request_id)
+SELECT ${ENTRY_COLUMNS}
+FROM unnest($2::uuid[]) AS given(id)
 CROSS JOIN LATERAL (
   SELECT * FROM anchors a
-  WHERE a.cluster_id = $1 AND a.request_id BETWEEN given.request_id AND given.request_id
+  WHERE a.cluster_id = $1 AND a.request_id BETWEEN given.id AND given.id
   ORDER BY a.request_id LIMIT 1
 ) found`,
 };
@@ -69,7 +72,7 @@ export async function listEntries(
  * A binary search over the primary key, since created_at never goes back along the log: 20 lookups in a log of a million
  * entries, and no index for them. Ends early, with low < high, where an entry is missing.
  */
-const FIRST_SINCE: Statement = {
+export const FIRST_SINCE: Statement = {
   name: 'qm_first_since_1',
   text: `
 WITH RECURSIVE search(low, high, size) AS (
@@ -110,7 +113,7 @@ export async function firstLogIndexSince(
   return last.low < last.size ? last.low : undefined;
 }
 
-const READ_BATCHES: Statement = {
+export const READ_BATCHES: Statement = {
   name: 'qm_read_batches_1',
   text: `
 SELECT CASE WHEN r.of_leaves THEN substring(b.leaves FROM r.start + 1 FOR r.length)

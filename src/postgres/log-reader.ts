@@ -9,7 +9,7 @@ const HEAD_COLUMNS = `h.size, h.root, h.prev_size, h.mac, h.epoch, (
   ) AS prev_root`;
 
 /** Always one row, so that a standby and a cluster without heads are told from an unknown cluster. */
-const READ_LOG: Statement = {
+export const READ_LOG: Statement = {
   name: 'qm_read_log_1',
   text: `
 SELECT server.standby, c.cluster_id, c.display_name, c.origin, c.state, c.state_reason, c.state_version, c.confirmed_size,
@@ -42,7 +42,7 @@ export async function readLog(connection: Connection, clusterId: string): Promis
   };
 }
 
-const HEADS_FROM: Statement = {
+export const HEADS_FROM: Statement = {
   name: 'qm_heads_from_1',
   text: `SELECT ${HEAD_COLUMNS} FROM heads h
 WHERE h.cluster_id = $1 AND h.size BETWEEN $2 AND $3 ORDER BY h.size LIMIT $4`,
@@ -67,7 +67,7 @@ export async function listHeads(
   return (await connection.query<HeadRow>(HEADS_FROM, values)).map(toHead);
 }
 
-const HEAD_AFTER: Statement = {
+export const HEAD_AFTER: Statement = {
   name: 'qm_head_after_1',
   text: `SELECT ${HEAD_COLUMNS} FROM heads h
 WHERE h.cluster_id = $1 AND h.prev_size BETWEEN $2 AND $2 ORDER BY h.prev_size LIMIT 1`,
@@ -82,7 +82,7 @@ export async function readHeadAfter(
 }
 
 /** Level 0 is read from the covering index of anchors alone. */
-const READ_TILES: Statement = {
+export const READ_TILES: Statement = {
   name: 'qm_read_tiles_1',
   text: `
 SELECT tile.hashes, tile.hash_count
@@ -90,11 +90,11 @@ FROM unnest($2::int2[], $3::int8[], $4::int8[]) WITH ORDINALITY AS r(level, firs
 CROSS JOIN LATERAL (
   SELECT string_agg(h.hash, ''::bytea ORDER BY h.index) AS hashes, count(*)::int4 AS hash_count
   FROM (
-    SELECT log_index AS index, record_hash AS hash FROM anchors
-    WHERE r.level = 0 AND cluster_id = $1 AND log_index >= r.first AND log_index < r."end"
+    (SELECT log_index AS index, record_hash AS hash FROM anchors
+      WHERE r.level = 0 AND cluster_id = $1 AND log_index >= r.first AND log_index < r."end" ORDER BY log_index)
     UNION ALL
-    SELECT index, hash FROM log_nodes
-    WHERE r.level > 0 AND cluster_id = $1 AND level = r.level AND index >= r.first AND index < r."end"
+    (SELECT index, hash FROM log_nodes
+      WHERE r.level > 0 AND cluster_id = $1 AND level = r.level AND index >= r.first AND index < r."end" ORDER BY index)
   ) h
 ) tile
 ORDER BY r.n`,

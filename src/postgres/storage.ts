@@ -116,12 +116,12 @@ export function createPostgresStorage(options: PostgresStorageOptions): Postgres
 }
 
 /** A row lock is WAL: its commit waits for the standby as an append's does, and for all WAL before it. */
-const CONFIRM: Statement = {
+export const CONFIRM: Statement = {
   name: 'qm_confirm_1',
   text: 'SELECT 1 AS confirmed FROM clusters WHERE cluster_id = $1 FOR SHARE',
 };
 
-const STORE_BATCH: Statement = {
+export const STORE_BATCH: Statement = {
   name: 'qm_store_batch_1',
   text: 'INSERT INTO anchor_leaves (cluster_id, anchor_id, leaves, nodes) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING',
 };

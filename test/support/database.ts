@@ -19,15 +19,14 @@ export interface TestDatabase {
 }
 
 /**
- * A fresh, migrated and empty database on the server of this run.
+ * A fresh, migrated and empty database, on the server of this run unless another one's template is given.
  *
  * @example
  * let database: TestDatabase;
  * beforeAll(async () => { database = await openTestDatabase(); });
  * afterAll(async () => { await database.close(); });
  */
-export async function openTestDatabase(): Promise<TestDatabase> {
-  const template = sharedTemplate();
+export async function openTestDatabase(template: DatabaseTemplate = sharedTemplate()): Promise<TestDatabase> {
   const { superuserUrl, ownerRole, applicationRole, password } = template;
   const name = `qm_test_${randomBytes(6).toString('hex')}`;
   await withClient(superuserUrl, async (client) => {
