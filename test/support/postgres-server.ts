@@ -23,18 +23,25 @@ export async function startTestServer(
   throw new Error(`QM_TEST_DATABASE is "${kind}": embedded, testcontainers or a postgres:// URL`);
 }
 
+export interface EmbeddedTestServer extends TestServer {
+  readonly directory: string;
+  readonly dataDirectory: string;
+  readonly pid: number;
+  /** Stops the server and keeps its data. */
+  halt(): Promise<void>;
+}
+
 /** An embedded server of one's own, with data that goes away with it: for tests that stop or misconfigure it. */
-export async function startEmbeddedServer(
-  settings: Readonly<Record<string, string>> = {},
-): Promise<
-  TestServer & { readonly dataDirectory: string; readonly directory: string; readonly pid: number }
-> {
+export async function startEmbeddedServer(): Promise<EmbeddedTestServer> {
   const root = await makeTemporaryDirectory();
   const directory = join(root, 'postgres');
-  const server = await startEmbeddedPostgres({ directory, port: 0, log: () => {}, settings });
+  const server = await startEmbeddedPostgres({ directory, port: 0, log: () => {} });
   return {
-    ...server,
+    superuserUrl: server.superuserUrl,
     directory,
+    dataDirectory: server.dataDirectory,
+    pid: server.pid,
+    halt: server.stop,
     stop: async () => {
       await server.stop();
       await rm(root, { recursive: true, force: true });
