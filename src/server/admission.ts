@@ -106,7 +106,7 @@ class Admission extends BoundedCall implements Sender {
   protected arrived(chunk: Buffer): void {
     this.#arrivedBytes += chunk.byteLength;
     if (this.#expectedBytes === undefined) this.#readHeader(chunk);
-    else if (this.#arrivedBytes > this.#expectedBytes) {
+    if (this.#expectedBytes !== undefined && this.#arrivedBytes > this.#expectedBytes) {
       this.refuse('UNEXPECTED_MESSAGE', `${this.context.method.name} takes one request message`);
     }
     if (this.#big && !this.refused && !this.#complete) this.#hold(this.#arrivedBytes);

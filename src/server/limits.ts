@@ -47,7 +47,7 @@ export const MAX_LISTED_LEAF_INDICES = 1_048_576;
 export const MAX_SMALL_MESSAGE_BYTES = 256 * KIB;
 
 /** All messages together of a call whose requests are a stream (only reflection has such). */
-export const MAX_REQUEST_STREAM_BYTES = MIB;
+export const MAX_REQUEST_STREAM_BYTES = 64 * KIB;
 
 /** The initial HTTP/2 window: what a peer may send unasked. Messages within it are read at once. */
 export const FREE_READ_BYTES = 64 * KIB;

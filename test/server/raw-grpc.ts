@@ -1,5 +1,5 @@
 import type { ClientHttp2Session, ClientHttp2Stream } from 'node:http2';
-import { connect } from 'node:http2';
+import { connect, constants } from 'node:http2';
 import { status } from '@grpc/grpc-js';
 
 /** gRPC by hand over HTTP/2, for what no well-behaved client ever sends. */
@@ -60,7 +60,7 @@ export class RawCall {
       });
       stream.on('data', (chunk: Buffer) => chunks.push(chunk));
       stream.on('error', () => {});
-      stream.on('close', () => {
+      const answered = () => {
         const code = headers['grpc-status'];
         resolve({
           code: code === undefined ? undefined : status[Number(code)],
@@ -68,7 +68,11 @@ export class RawCall {
           httpStatus: headers[':status'],
           body: Buffer.concat(chunks),
         });
-      });
+        // As clients do on an answer that comes before they have sent everything.
+        stream.close(constants.NGHTTP2_CANCEL);
+      };
+      stream.on('end', answered);
+      stream.on('close', answered);
     });
   }
 }
