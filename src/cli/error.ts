@@ -30,3 +30,11 @@ export function exitCodeOf(error: unknown): ExitCode {
     ? EXIT.usage
     : EXIT.refused;
 }
+
+/**
+ * The `code` of an error of the system, of a library or of gRPC, such as `ENOENT`. Asks for no class: errors of Node's own
+ * modules are not instances of every realm's Error.
+ */
+export function codeOf(error: unknown): unknown {
+  return typeof error === 'object' && error !== null && 'code' in error ? error.code : undefined;
+}

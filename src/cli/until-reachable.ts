@@ -1,5 +1,5 @@
 import { StorageError } from '../notary/storage.ts';
-import { CliError } from './error.ts';
+import { CliError, codeOf } from './error.ts';
 
 const DELAY_MS = 500;
 
@@ -18,7 +18,7 @@ export async function untilReachable<T>(work: () => Promise<T>, patience: Patien
       return await work();
     } catch (error) {
       if (!isUnreachable(error)) throw error;
-      const reason = error instanceof Error ? error.message || String(codeOf(error)) : String(error);
+      const reason = (error as Error).message || String(codeOf(error));
       if (patience.now() + DELAY_MS > giveUpAt) {
         throw new CliError('FAILED', `the database cannot be reached: ${reason}`, { cause: error });
       }
@@ -44,8 +44,4 @@ function isUnreachable(error: unknown): boolean {
   if (error instanceof StorageError) return error.code === 'UNAVAILABLE';
   const code = codeOf(error);
   return typeof code === 'string' && (NETWORK.has(code) || NOT_NOW.has(code));
-}
-
-function codeOf(error: unknown): unknown {
-  return error instanceof Error && 'code' in error ? error.code : undefined;
 }

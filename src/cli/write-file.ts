@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { link, open, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { CliError } from './error.ts';
+import { CliError, codeOf } from './error.ts';
 
 /** Writes a file that appears whole or not at all; replaces one that is there. */
 export async function writeWhole(path: string, content: string): Promise<void> {
@@ -41,7 +41,7 @@ async function writing(
     await directory.sync().finally(() => directory.close());
   } catch (error) {
     await rm(draft, { force: true });
-    const code = error instanceof Error && 'code' in error ? error.code : undefined;
+    const code = codeOf(error);
     throw new CliError(
       'FAILED',
       code === 'EEXIST'

@@ -3,7 +3,7 @@
 import { constants } from 'node:fs';
 import { type FileHandle, link, open, unlink } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
-import { CliError } from '../error.ts';
+import { CliError, codeOf } from '../error.ts';
 import { formatEntry, type HeaderEntry, type KeysEntry, type ManifestEntry } from './manifest-entry.ts';
 import { type AnchoredGroup, ManifestRecovery, type ManifestState } from './recover-manifest.ts';
 
@@ -107,7 +107,7 @@ async function openIfThere(
   try {
     return await open(path, flags);
   } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
+    if (codeOf(error) === 'ENOENT') return undefined;
     throw new CliError('FAILED', `cannot open the manifest ${path}: ${String(error)}`, { cause: error });
   }
 }

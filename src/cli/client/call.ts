@@ -2,7 +2,7 @@
 
 import { status } from '@grpc/grpc-js';
 import { statusDetails } from '../../rpc/status-details.ts';
-import { CliError } from '../error.ts';
+import { CliError, codeOf } from '../error.ts';
 
 export interface RetryPolicy {
   /** How long to go on trying, in milliseconds. */
@@ -49,7 +49,7 @@ export async function withRetries<T>(call: () => Promise<T>, policy: RetryPolicy
 /** How long the notary asks to wait before the next try (0: it does not say); undefined where trying again is no use. */
 function retryDelayMs(error: unknown): number | undefined {
   const asked = statusDetails(error)?.retryDelayMs;
-  switch (codeOf(error)) {
+  switch (statusOf(error)) {
     case status.UNAVAILABLE:
     case status.DEADLINE_EXCEEDED:
       return asked ?? 0;
@@ -60,16 +60,17 @@ function retryDelayMs(error: unknown): number | undefined {
   }
 }
 
-function codeOf(error: unknown): status | undefined {
-  return error instanceof Error && 'code' in error && typeof error.code === 'number' ? error.code : undefined;
+function statusOf(error: unknown): status | undefined {
+  const code = codeOf(error);
+  return typeof code === 'number' ? code : undefined;
 }
 
 /** What a failed call is to a person; other errors pass unchanged. */
 export function explainFailure(error: unknown, endpoint: string): unknown {
-  const code = codeOf(error);
+  const code = statusOf(error);
   if (code === undefined) return error;
   const details = statusDetails(error);
-  const said = error instanceof Error && 'details' in error ? String(error.details) : String(error);
+  const said = String((error as { details?: unknown }).details ?? error);
   if (code === status.UNAVAILABLE && details === undefined) {
     return new CliError(
       'FAILED',

@@ -6,7 +6,7 @@ import { type FoundLine, findLine } from '../anchoring/find-line.ts';
 import { BRIEFLY } from '../client/call.ts';
 import { CALL_TIMEOUT_MS, type Connection, connected } from '../client/connect.ts';
 import { SETTINGS_OF } from '../config/settings.ts';
-import { CliError } from '../error.ts';
+import { CliError, codeOf } from '../error.ts';
 import { addSettings, collectVkeys, configurationOf, JSON_OPTION, LINE_NUMBER } from '../options.ts';
 import { report, type Terminal } from '../terminal.ts';
 import { describeVerdict, verdictAsJson } from '../verdict.ts';
@@ -97,7 +97,7 @@ async function refuseOtherFile(path: string): Promise<void> {
   try {
     content = await readFile(path, 'latin1');
   } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return;
+    if (codeOf(error) === 'ENOENT') return;
     throw new CliError('USAGE', `cannot write ${path}: ${String(error)}`, { cause: error });
   }
   if (content === '' || content.startsWith('c2sp.org/tlog-proof@v1\n')) return;

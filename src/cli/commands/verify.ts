@@ -117,14 +117,12 @@ async function hashLineOf(path: string, line: number): Promise<Uint8Array> {
 }
 
 async function readReceipt(path: string): Promise<string> {
+  let bytes: Uint8Array;
   try {
-    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(await readFile(path));
+    bytes = await readFile(path);
   } catch (error) {
-    if (error instanceof TypeError) {
-      throw new CliError('REFUSED', `NOT verified: ${path} is no proof, it is not even text`, {
-        cause: error,
-      });
-    }
     throw new CliError('USAGE', `cannot read the receipt ${path}: ${String(error)}`, { cause: error });
   }
+  // What is not UTF-8 becomes characters that no proof holds, and is refused as no proof.
+  return new TextDecoder('utf-8', { ignoreBOM: true }).decode(bytes);
 }

@@ -1,3 +1,4 @@
+import { codeOf } from '../error.ts';
 import { type Mistakes, nameOf, type Reading } from './read-settings.ts';
 import { SETTINGS } from './settings.ts';
 import { parseSeed, ValueError } from './values.ts';
@@ -48,7 +49,7 @@ export function judgeFile(
   try {
     return readFile(path);
   } catch (error) {
-    const reason = error instanceof Error && 'code' in error ? String(error.code) : String(error);
+    const reason = String(codeOf(error) ?? error);
     mistakes.add(`${nameOf(name)}: ${JSON.stringify(path)} cannot be read (${reason})`);
     return undefined;
   }

@@ -28,15 +28,25 @@ const CLOSE_DATABASE_MS = 5_000;
 
 /** Reaches and checks the database, listens, and only then says that it is healthy. @throws {CliError} */
 export async function startServing(configuration: ServeConfiguration, logger: Logger): Promise<Serving> {
+  const stopping = new AbortController();
   const storage = createPostgresStorage({
     databaseUrl: configuration.databaseUrl,
     poolSize: configuration.databasePoolSize,
     namedStatements: configuration.namedStatements,
-    onIdleError: (error) => logger.warn({ err: error }, 'a database connection broke'),
+    onIdleError: (error) => {
+      if (!stopping.signal.aborted) logger.warn({ err: error }, 'a database connection broke');
+    },
   });
   try {
     await checkDatabase(storage, configuration, logger);
-    return await listen(storage, configuration, logger);
+    const serving = await listen(storage, configuration, logger);
+    return {
+      ...serving,
+      stop() {
+        stopping.abort();
+        return serving.stop();
+      },
+    };
   } catch (error) {
     await closeWithin(storage, CLOSE_DATABASE_MS);
     throw error;
@@ -105,7 +115,7 @@ async function bind(
   try {
     return await server.listen(address);
   } catch (error) {
-    throw new CliError('FAILED', error instanceof Error ? error.message : String(error), { cause: error });
+    throw new CliError('FAILED', (error as Error).message, { cause: error });
   }
 }
 

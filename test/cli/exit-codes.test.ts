@@ -1,0 +1,205 @@
+import { readFileSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, test } from '@jest/globals';
+import { run } from '../../src/cli/program.ts';
+import { formatTlogProof } from '../../src/note/index.ts';
+import { leavesOf, TestLog } from '../verify/test-log.ts';
+import { CLUSTER } from './memory-notary.ts';
+import { temporaryDirectory } from './temporary-directory.ts';
+
+const directory = temporaryDirectory();
+
+async function quartermaster(argv: readonly string[], environment: Record<string, string> = {}) {
+  let out = '';
+  let err = '';
+  const code = await run(argv, {
+    environment,
+    isWatched: false,
+    writeOut: (text) => {
+      out += text;
+    },
+    writeError: (text) => {
+      err += text;
+    },
+  });
+  return { code, out, err };
+}
+
+const log = new TestLog(CLUSTER, 3);
+const leaves = leavesOf(3);
+const LEAF = Buffer.from(leaves[1]!).toString('hex');
+log.append(leaves);
+const receipt = join(directory, 'leaf.tlog-proof');
+writeFileSync(receipt, formatTlogProof(log.receipt(0, leaves, 1)));
+
+describe('verify', () => {
+  const verify = (...rest: string[]) =>
+    quartermaster(['verify', '--receipt', receipt, '--key', log.vkey, ...rest]);
+
+  test('exits with 0 for what is proven, however the event is given', async () => {
+    writeFileSync(join(directory, 'event'), 'event 1');
+    writeFileSync(join(directory, 'events'), 'event 0\nevent 1\n');
+    for (const event of [
+      ['--leaf', LEAF],
+      ['--line-text', 'event 1'],
+      ['--file', join(directory, 'event')],
+      ['--file', join(directory, 'events'), '--line', '2'],
+    ]) {
+      expect(await verify(...event)).toMatchObject({
+        code: 0,
+        out: expect.stringMatching(/^verified: leaf 1 of 3/),
+      });
+    }
+  });
+
+  test('tells programs in JSON', async () => {
+    const { out } = await verify('--leaf', LEAF, '--json');
+    expect(JSON.parse(out)).toMatchObject({
+      verified: true,
+      cluster_id: CLUSTER,
+      leaf_index: 1,
+      log_index: 0,
+    });
+    const refused = await verify('--line-text', 'event 2', '--json');
+    expect(JSON.parse(refused.out)).toMatchObject({ verified: false, code: 'LEAF_PATH' });
+    expect(refused.code).toBe(1);
+  });
+
+  test('exits with 1 for what is not proven', async () => {
+    const stranger = new TestLog(CLUSTER, 4).vkey;
+    const torn = join(directory, 'torn');
+    writeFileSync(torn, readFileSync(receipt).subarray(0, 100));
+    const binary = join(directory, 'binary');
+    writeFileSync(binary, Uint8Array.of(0xff, 0xfe));
+    for (const argv of [
+      ['--key', log.vkey, '--receipt', receipt, '--line-text', 'event 2'],
+      ['--key', log.vkey, '--receipt', receipt, '--leaf', LEAF, '--leaf-index', '2'],
+      ['--key', log.vkey, '--receipt', receipt, '--leaf', LEAF, '--anchor', CLUSTER],
+      ['--key', stranger, '--receipt', receipt, '--leaf', LEAF],
+      ['--key', log.vkey, '--receipt', torn, '--leaf', LEAF],
+      ['--key', log.vkey, '--receipt', binary, '--leaf', LEAF],
+    ]) {
+      const { code, out, err } = await quartermaster(['verify', ...argv]);
+      expect({ argv, code, out }).toEqual({ argv, code: 1, out: '' });
+      expect(err).toMatch(/^quartermaster: NOT verified[^\n]*\n$/);
+    }
+  });
+
+  test('exits with 2 for what makes no sense', async () => {
+    for (const argv of [
+      ['--key', log.vkey, '--receipt', receipt],
+      ['--key', log.vkey, '--receipt', receipt, '--leaf', LEAF, '--line-text', 'x'],
+      ['--key', log.vkey, '--receipt', receipt, '--leaf', 'abc'],
+      ['--key', log.vkey, '--receipt', receipt, '--leaf', LEAF, '--line', '1'],
+      ['--key', 'no key', '--receipt', receipt, '--leaf', LEAF],
+      ['--key', log.vkey, '--receipt', join(directory, 'gone'), '--leaf', LEAF],
+      ['--key', log.vkey, '--leaf', LEAF],
+    ]) {
+      const { code, out } = await quartermaster(['verify', ...argv]);
+      expect({ argv, code, out }).toEqual({ argv, code: 2, out: '' });
+    }
+  });
+});
+
+describe('key', () => {
+  test('generate prints 32 random bytes as hex', async () => {
+    const [first, second] = [
+      await quartermaster(['key', 'generate']),
+      await quartermaster(['key', 'generate']),
+    ];
+    expect(first.out).toMatch(/^[0-9a-f]{64}\n$/);
+    expect(first.out).not.toBe(second.out);
+  });
+
+  test('generate --out makes a file for its owner alone, and never writes over one', async () => {
+    const path = join(directory, 'seed');
+    expect(await quartermaster(['key', 'generate', '--out', path])).toMatchObject({ code: 0, out: '' });
+    const seed = readFileSync(path, 'utf8');
+    expect(statSync(path).mode & 0o777).toBe(0o600);
+    expect(await quartermaster(['key', 'generate', '--out', path])).toMatchObject({
+      code: 1,
+      err: expect.stringContaining('exists already'),
+    });
+    expect(readFileSync(path, 'utf8')).toBe(seed);
+  });
+
+  test('show derives the golden verifier key from the seed without any network', async () => {
+    const golden = JSON.parse(readFileSync(new URL('../golden/values.json', import.meta.url), 'utf8'));
+    const { out } = await quartermaster(
+      ['key', 'show', '--cluster', golden.clusterId, '--origin-prefix', golden.origin.slice(0, -37)],
+      { QUARTERMASTER_SEED: golden.masterSeed },
+    );
+    expect(out).toBe(
+      readFileSync(new URL('../golden/vkey.txt', import.meta.url), 'utf8')
+        .trim()
+        .concat('\n'),
+    );
+  });
+});
+
+describe('the command line', () => {
+  const COMMANDS = [
+    ['serve'],
+    ['dev'],
+    ['migrate'],
+    ['key', 'generate'],
+    ['key', 'show'],
+    ['cluster', 'create'],
+    ['cluster', 'list'],
+    ['cluster', 'freeze'],
+    ['cluster', 'thaw'],
+    ['anchor'],
+    ['prove'],
+    ['verify'],
+    ['fsck'],
+  ];
+
+  test('every command has help with an example', async () => {
+    for (const command of COMMANDS) {
+      const { code, out } = await quartermaster([...command, '--help']);
+      expect({ command, code }).toEqual({ command, code: 0 });
+      expect(out).toMatch(new RegExp(`Examples?:\\n( {2}\\$ .*\\n)*.*quartermaster ${command.join(' ')}`));
+    }
+  });
+
+  test('without a command, and with an unknown one or an unknown flag, it exits with 2', async () => {
+    for (const argv of [[], ['frobnicate'], ['verify', '--frobnicate'], ['key'], ['cluster', 'melt']]) {
+      expect({ argv, code: (await quartermaster(argv)).code }).toEqual({ argv, code: 2 });
+    }
+  });
+
+  test('serve without configuration says all that is missing, and exits with 2', async () => {
+    const { code, err } = await quartermaster(['serve']);
+    expect(code).toBe(2);
+    expect(err).toMatch(/no signing seed[\s\S]*ORIGIN_PREFIX[\s\S]*DATABASE_URL/);
+  });
+
+  test('an error is one line, and has its stack only at the level debug', async () => {
+    const argv = ['anchor', '--cluster', CLUSTER, '--lines', directory];
+    expect((await quartermaster(argv)).err).toBe(`quartermaster: ${directory} is no regular file\n`);
+    expect((await quartermaster(argv, { LOG_LEVEL: 'debug' })).err).toContain('    at ');
+  });
+
+  test('where no notary answers it exits with 1 and names the address', async () => {
+    const { code, err } = await quartermaster([
+      'cluster',
+      'freeze',
+      '--cluster',
+      CLUSTER,
+      '--reason',
+      'x',
+      '--endpoint',
+      '127.0.0.1:1',
+    ]);
+    expect(code).toBe(1);
+    expect(err).toContain('no notary answers at 127.0.0.1:1');
+  });
+
+  test('prove does not write over a file that is no proof', async () => {
+    const precious = join(directory, 'precious.log');
+    writeFileSync(precious, 'history\n');
+    const { code } = await quartermaster(['prove', '--manifest', 'm', '--line', '1', '--out', precious]);
+    expect(code).toBe(2);
+    expect(readFileSync(precious, 'utf8')).toBe('history\n');
+  });
+});
