@@ -29,9 +29,16 @@ class LoggedCall extends CallLayer {
     };
   }
 
+  /** One status a call: layers may end one while its handler still works on it. */
   override sendStatus(answer: CallStatus): void {
+    if (this.#ended) return;
     this.#ours = true;
     super.sendStatus(answer);
+  }
+
+  /** After the status nothing more is sent: a write behind the end of an HTTP/2 stream would keep the end from going out. */
+  override sendMessage(message: unknown, callback: () => void): void {
+    if (!this.#ended) super.sendMessage(message, callback);
   }
 
   override onCancel(): void {
