@@ -11,7 +11,7 @@ import { defineMigrate } from './commands/migrate.ts';
 import { defineProve } from './commands/prove.ts';
 import { defineServe } from './commands/serve.ts';
 import { defineVerify } from './commands/verify.ts';
-import { EXIT, type ExitCode, exitCodeOf } from './error.ts';
+import { codeOf, EXIT, type ExitCode, exitCodeOf } from './error.ts';
 import type { Terminal } from './terminal.ts';
 
 /** Runs one command line. @returns the exit code: 0 done or verified, 1 refused or failed, 2 wrong usage or configuration */
@@ -65,7 +65,7 @@ function versionOfPackage(): string {
 function describe(error: unknown, environment: Terminal['environment']): string {
   const level = environment.QUARTERMASTER_LOG_LEVEL ?? environment.LOG_LEVEL;
   if (!(error instanceof Error)) return String(error);
-  return level === 'debug' || level === 'trace' ? chainOf(error) : error.message;
+  return level === 'debug' || level === 'trace' ? chainOf(error) : error.message || String(codeOf(error) ?? error);
 }
 
 /** With stacks and causes, for whoever asked for them. */

@@ -71,7 +71,7 @@ describe('anchorFile', () => {
     expect(await anchor(file(''), new MemoryNotary())).toMatchObject({ lines: 0, linesInAll: 0 });
   });
 
-  // Seen red: with the `batch` entry written after the answer instead of before, lines are anchored twice.
+  // Seen red: with the `batch` entry not written before the call, and with a new request_id for a pending batch.
   test('goes on after a crash at every write, whole or torn, with no line lost and none twice', async () => {
     const whole = file('a\nb\nc\nd\ne');
     await anchor(whole, new MemoryNotary());

@@ -82,7 +82,7 @@ describe('the configuration of serve', () => {
     expect(message.trim().split('\n')).toHaveLength(9);
   });
 
-  // Seen red: with a random seed in place of the mistake in judgeSeed (invariant 7).
+  // Seen red: with judgeSeed returning a seed of its own where none is given (invariant 7).
   test('refuses to go without a signing seed', () => {
     const { QUARTERMASTER_SEED: _, ...rest } = LEAST;
     expect(mistakesOf(() => load(rest))).toMatch(/no signing seed: set QUARTERMASTER_SEED/);

@@ -148,7 +148,7 @@ describe('dev, anchor, prove, verify', () => {
     });
   }, 60_000);
 
-  // Seen red: with the lock file's own check removed, and with a new request_id for the pending batch.
+  // Seen red: with isAlive() of the lock always false.
   test('an anchor run that is killed goes on, and a second one beside it is refused', async () => {
     const log = 'killed.log';
     writeFileSync(
