@@ -2,14 +2,19 @@ import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 
-/** Whether a process with this id exists, whoever it belongs to. */
-export function isAlive(pid: number): boolean {
+/**
+ * Whether a process with this id runs, whoever it belongs to. One that has ended and was not asked for its exit status yet (a
+ * zombie, which may stay where nothing reaps orphans, as in many containers) does not: it holds no file and no memory.
+ */
+export function isRunning(pid: number): boolean {
   try {
     process.kill(pid, 0);
-    return true;
   } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM';
+    if ((error as NodeJS.ErrnoException).code !== 'EPERM') return false;
   }
+  if (process.platform !== 'linux') return true;
+  const state = statFields(pid)?.[0];
+  return state !== undefined && state !== 'Z' && state !== 'X';
 }
 
 /**
@@ -17,18 +22,16 @@ export function isAlive(pid: number): boolean {
  * process for good: ids are used again, in a container after every restart.
  */
 export function processStart(pid: number): string | undefined {
-  if (!isAlive(pid)) return undefined;
+  if (!isRunning(pid)) return undefined;
   if (process.platform === 'linux') {
-    // proc_pid_stat(5): the 22nd field; the second, the name, may itself contain blanks and brackets.
-    const stat = readOrUndefined(`/proc/${pid}/stat`);
-    return stat?.slice(stat.lastIndexOf(')') + 2).split(' ')[19];
+    return statFields(pid)?.[19];
   }
   return ps(pid, 'lstart=');
 }
 
 /** The command line; undefined where there is no such process. */
 export function processCommand(pid: number): string | undefined {
-  if (!isAlive(pid)) return undefined;
+  if (!isRunning(pid)) return undefined;
   if (process.platform === 'linux') return readOrUndefined(`/proc/${pid}/cmdline`)?.replaceAll('\0', ' ');
   return ps(pid, 'command=');
 }
@@ -43,12 +46,10 @@ export async function waitForEnd(pid: number, timeoutMs: number): Promise<boolea
   return true;
 }
 
-/** A zombie (its parent has not asked for its exit status) has ended: it holds no file and no memory. */
-function isRunning(pid: number): boolean {
-  if (!isAlive(pid)) return false;
-  if (process.platform !== 'linux') return true;
+/** proc_pid_stat(5), from the third field on: the second, the name, may itself contain blanks and brackets. */
+function statFields(pid: number): readonly string[] | undefined {
   const stat = readOrUndefined(`/proc/${pid}/stat`);
-  return stat !== undefined && stat[stat.lastIndexOf(')') + 2] !== 'Z';
+  return stat?.slice(stat.lastIndexOf(')') + 2).split(' ');
 }
 
 function readOrUndefined(file: string): string | undefined {
