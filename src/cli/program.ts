@@ -65,7 +65,9 @@ function versionOfPackage(): string {
 function describe(error: unknown, environment: Terminal['environment']): string {
   const level = environment.QUARTERMASTER_LOG_LEVEL ?? environment.LOG_LEVEL;
   if (!(error instanceof Error)) return String(error);
-  return level === 'debug' || level === 'trace' ? chainOf(error) : error.message || String(codeOf(error) ?? error);
+  return level === 'debug' || level === 'trace'
+    ? chainOf(error)
+    : error.message || String(codeOf(error) ?? error);
 }
 
 /** With stacks and causes, for whoever asked for them. */

@@ -1,8 +1,9 @@
 // The whole path as a newcomer walks it, with the real program in processes of its own.
 
-import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { type ChildProcess, type ChildProcessWithoutNullStreams, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { appendFileSync, existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
@@ -39,8 +40,12 @@ interface Dev {
   output(): string;
 }
 
-async function startDev(): Promise<Dev> {
-  const child = spawn(process.execPath, [PROGRAM, 'dev'], { cwd: directory, env: environment });
+function startDev(): Promise<Dev> {
+  return ready(spawn(process.execPath, [PROGRAM, 'dev'], { cwd: directory, env: environment }));
+}
+
+/** Waits until it has printed the last of its three commands. */
+async function ready(child: ChildProcessWithoutNullStreams): Promise<Dev> {
   let output = '';
   const printed = new Promise<void>((resolve, reject) => {
     const take = (chunk: Buffer): void => {
@@ -233,18 +238,37 @@ describe('dev, anchor, prove, verify', () => {
     const before = readFileSync(join(directory, '.quartermaster/seed'), 'utf8');
     expect(await stop(dev, 'SIGTERM')).toBe(0);
     expect(dev.output()).toMatch(/stopped\n$/);
+    // Whoever holds the usual port, ours or another program: the next one takes a free one.
+    const holder = createServer().listen(50_051, '127.0.0.1');
+    holder.on('error', () => {});
     const next = await startDev();
     try {
+      expect(next.address).not.toBe('127.0.0.1:50051');
       expect(next.clusterId).toBe(dev.clusterId);
       expect(readFileSync(join(directory, '.quartermaster/seed'), 'utf8')).toBe(before);
       const again = ['anchor', '--cluster', next.clusterId, '--lines', '.quartermaster/sample.log', '--json'];
       const result = JSON.parse((await quartermaster([...again, '--endpoint', next.address])).out);
       expect(result).toMatchObject({ lines: 0, lines_in_all: 4 });
     } finally {
+      holder.close();
       expect(await stop(next, 'SIGINT')).toBe(0);
     }
   }, 120_000);
 });
+
+// Seen red: without `exec` in the script, npm stops only the shell between them, and the server and its Postgres live on.
+test('npm start passes SIGTERM on, and the database has ended with it', async () => {
+  const checkout = fileURLToPath(new URL('../..', import.meta.url));
+  const data = join(directory, 'by-npm');
+  const npm = await ready(
+    spawn('npm', ['start', '--', '--data-dir', data], { cwd: checkout, env: environment }),
+  );
+  const postmaster = Number(readFileSync(join(data, 'postgres/data/postmaster.pid'), 'utf8').split('\n')[0]);
+  npm.process.kill('SIGTERM');
+  expect(await ended(npm.process)).toBe(0);
+  expect(npm.output()).toMatch(/stopped\n$/);
+  expect(() => process.kill(postmaster, 0)).toThrow(/ESRCH/);
+}, 120_000);
 
 async function until(condition: () => boolean): Promise<void> {
   while (!condition()) await new Promise((resolve) => setTimeout(resolve, 5));
