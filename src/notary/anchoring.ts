@@ -7,7 +7,7 @@ import { NotaryError } from './error.ts';
 import { checkKnownCheckpoint, readCheckpoint } from './known-checkpoint.ts';
 import type { OpenLog, OpenLogs } from './open-logs.ts';
 import { proveRecord } from './receipts.ts';
-import { notActive } from './refusal.ts';
+import { cancelled, notActive } from './refusal.ts';
 import type { AnchorToSequence } from './sequencer.ts';
 import type { AnchorAnswer, Submission } from './service.ts';
 import type { Entry, Head, Storage } from './storage.ts';
@@ -58,6 +58,7 @@ export class Anchoring {
 
     const anchorId = uuidv7();
     const batch = { anchorId, leaves: packedLeaves, nodes };
+    if (signal.aborted) throw cancelled();
     if (isBig) await storage.storeBatch(target.log.clusterId, batch);
     const sequenced = await target.sequencer.submit({
       ...content,

@@ -1,12 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { TreeHasher } from '../merkle/index.ts';
 import { Anchoring } from './anchoring.ts';
-import { NotaryError } from './error.ts';
 import { LogReader } from './log-reader.ts';
 import type { Logger } from './logger.ts';
 import { OpenLogs } from './open-logs.ts';
 import { Reading } from './reading.ts';
-import { asNotaryError } from './refusal.ts';
+import { asNotaryError, shuttingDown } from './refusal.ts';
 import { ClusterRegistry } from './registry.ts';
 import type { Notary, Registry } from './service.ts';
 import type { Signing } from './signing.ts';
@@ -49,15 +48,20 @@ export function createNotary(options: NotaryOptions): {
   const reading = new Reading({ logs, storage, hasher });
   const registry = new ClusterRegistry({ logs, storage, signing, hasher, now, originPrefix });
   let draining = false;
+  const submissions = new Set<Promise<unknown>>();
   const closing = new AbortController();
 
   const notary: Notary = {
-    createAnchor: (submission) =>
-      guarded(async () => {
-        if (draining)
-          throw new NotaryError('DRAINING', 'the server is shutting down; retry with another one');
-        return anchoring.create(submission);
-      }),
+    async createAnchor(submission) {
+      if (draining) throw shuttingDown();
+      const answer = guarded(() => anchoring.create(submission));
+      submissions.add(answer);
+      try {
+        return await answer;
+      } finally {
+        submissions.delete(answer);
+      }
+    },
     getAnchor: (anchorId, clusterId) => guarded(() => reading.anchor(anchorId, clusterId)),
     listAnchors: (query) => guarded(() => reading.anchors(query)),
     listLeaves: (query) => guarded(() => reading.leaves(query)),
@@ -73,15 +77,14 @@ export function createNotary(options: NotaryOptions): {
     async drain(timeoutMs) {
       draining = true;
       closing.abort();
-      const sequencers = await logs.sequencers();
-      const idle = Promise.all(sequencers.map((sequencer) => sequencer.idle()));
+      const answered = Promise.allSettled(submissions);
       const timeout = new AbortController();
       await Promise.race([
-        idle,
+        answered,
         sleep(timeoutMs, undefined, { signal: timeout.signal }).catch(() => undefined),
       ]);
       timeout.abort();
-      for (const sequencer of sequencers) sequencer.abandon();
+      logs.abandon();
     },
   };
   return {

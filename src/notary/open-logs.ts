@@ -33,9 +33,14 @@ export class OpenLogs {
     return opening;
   }
 
-  async sequencers(): Promise<readonly Sequencer[]> {
-    const opened = await Promise.allSettled(this.#logs.values());
-    return opened.flatMap((result) => (result.status === 'fulfilled' ? [result.value.sequencer] : []));
+  /** Ends the waiting of everybody, also of those whose log is still being opened. */
+  abandon(): void {
+    for (const opening of this.#logs.values()) {
+      opening.then(
+        ({ sequencer }) => sequencer.abandon(),
+        () => undefined,
+      );
+    }
   }
 
   async #open(clusterId: string): Promise<OpenLog> {

@@ -20,6 +20,14 @@ export function databaseAway(cause?: unknown): NotaryError {
   return new NotaryError('STORAGE_UNAVAILABLE', 'the database is not available; retry', { cause });
 }
 
+export function cancelled(): NotaryError {
+  return new NotaryError('CANCELLED', 'the call ended before its anchor was sequenced; nothing was written');
+}
+
+export function shuttingDown(): NotaryError {
+  return new NotaryError('DRAINING', 'the server is shutting down; retry with another one');
+}
+
 /** What storage throws, in the domain's words; a defect stays what it is, for the edge to hide and log. */
 export function asNotaryError(error: unknown): Error {
   if (error instanceof StorageError && error.code === 'UNAVAILABLE') return databaseAway(error);

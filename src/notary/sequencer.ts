@@ -5,7 +5,7 @@ import type { ClusterLog } from './cluster-log.ts';
 import { NotaryError } from './error.ts';
 import { sameHead } from './log-keys.ts';
 import type { Logger } from './logger.ts';
-import { asNotaryError, databaseAway, notActive } from './refusal.ts';
+import { asNotaryError, cancelled, databaseAway, notActive, shuttingDown } from './refusal.ts';
 import type { AppendOutcome, Entry, Head, Storage } from './storage.ts';
 
 /** One statement takes at most this much. */
@@ -59,23 +59,20 @@ export class Sequencer {
   #lockedAppendsLeft = 0;
   /** Set while an append's answer is lost for longer than callers are made to wait. */
   #inDoubt = false;
+  #abandoned = false;
   #inFlight: readonly Waiting[] = [];
 
   constructor(options: SequencerOptions) {
     this.#options = options;
   }
 
-  /** Resolves when nothing is queued or in flight. */
-  async idle(): Promise<void> {
-    while (this.#running !== undefined) await this.#running;
-  }
-
-  /** Answers everybody who waits, because the process ends: what is in flight may still be committed. */
+  /** Answers everybody who waits or comes, because the process ends: what is in flight may still be committed. */
   abandon(): void {
+    this.#abandoned = true;
     this.#rejectInFlight(
       'the server is shutting down and does not know whether this anchor was committed; retry',
     );
-    this.#rejectQueue(new NotaryError('DRAINING', 'the server is shutting down; retry with another one'));
+    this.#rejectQueue(shuttingDown());
   }
 
   /**
@@ -105,6 +102,7 @@ export class Sequencer {
 
   async #enqueue(anchor: AnchorToSequence): Promise<Sequenced> {
     throwIfAborted(anchor);
+    if (this.#abandoned) throw shuttingDown();
     if (this.#inDoubt) throw databaseAway();
     if (this.#queue.length >= this.#options.maxQueuedAnchors) {
       throw new NotaryError('QUEUE_FULL', `${this.#queue.length} anchors wait for this cluster; retry later`);
@@ -171,7 +169,8 @@ export class Sequencer {
       } else if (outcome.kind === 'unavailable') {
         throw databaseAway(outcome.cause);
       } else if (outcome.kind === 'rejected') {
-        return this.#commitAlone(sent, outcome.cause);
+        // All that are left: what was not sent under the lock, since its request id is known, is answered there too.
+        return this.#commitAlone(left, outcome.cause);
       } else {
         left = await this.#afterLostRace(left, outcome, attempt);
       }
@@ -313,6 +312,8 @@ export class Sequencer {
     try {
       for (let delayMs = RESEND_FIRST_MS; ; delayMs = Math.min(2 * delayMs, RESEND_MAX_MS)) {
         await sleep(delayMs);
+        // Everybody has been told that the outcome is not known.
+        if (this.#abandoned) return { kind: 'unavailable', cause: first.cause };
         const again = await storage.append(group);
         if (again.kind === 'appended') return again;
         if (again.kind === 'unknown') continue;
@@ -382,8 +383,4 @@ function rejectAll(members: readonly Waiting[], error: Error): void {
 
 function throwIfAborted({ signal }: AnchorToSequence): void {
   if (signal.aborted) throw cancelled();
-}
-
-function cancelled(): NotaryError {
-  return new NotaryError('CANCELLED', 'the call ended before its anchor was sequenced; nothing was written');
 }
