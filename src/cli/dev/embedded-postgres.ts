@@ -91,7 +91,7 @@ async function startServer(prepared: Prepared): Promise<EmbeddedPostgres> {
     const child = await spawnServer(prepared, port, logFile);
     const exited = new Promise<void>((resolve) => child.once('exit', () => resolve()));
     if (await answers(child, superuserUrl)) {
-      options.log(`Postgres runs on 127.0.0.1:${port}, data in ${data}, log in ${logFile}`);
+      options.log(`Postgres runs on port ${port}, data in ${data}, log in ${logFile}`);
       return running(child, exited, { superuserUrl, port, dataDirectory: data }, prepared.release);
     }
     const output = (await readFile(logFile)).subarray(logStart).toString();
