@@ -61,8 +61,8 @@ async function startContainer(): Promise<TestServer> {
   const container = await new GenericContainer('postgres:15-bookworm')
     .withEnvironment({ POSTGRES_PASSWORD: password })
     .withExposedPorts(5432)
-    // Once for the server that sets the database up, once for the one that stays.
-    .withWaitStrategy(Wait.forLogMessage(/database system is ready to accept connections/, 2))
+    // Over TCP: the server that only sets the database up listens on its socket alone.
+    .withWaitStrategy(Wait.forSuccessfulCommand('pg_isready --host=127.0.0.1'))
     .withCommand(['postgres', '-c', 'max_connections=200'])
     .start();
   const superuserUrl = `postgres://postgres:${password}@${container.getHost()}:${container.getMappedPort(5432)}/postgres`;
