@@ -123,32 +123,40 @@ class ClusterCheck {
     const { storage, signing } = this.#options;
     const { clusterId, origin } = this.#cluster;
     const keys = await LogKeys.open(origin, await storage.readKeys(clusterId), signing);
-    let previous: Head | undefined;
-    for await (const head of this.#heads()) {
-      this.#checkPlace(head, previous);
-      if (!keys.hasGoodMac(head))
-        throw new Wrong(
-          `head of size ${head.size}`,
-          'its mac is wrong: it was not written by a notary with this seed, or was changed',
-        );
-      await this.#appendEntries(head.size);
-      if (!equalHashes(this.#range.root(), head.root)) {
-        throw new Wrong(`head of size ${head.size}`, 'its root is not that of the records before it');
+    let last: Head | undefined;
+    do {
+      for await (const head of this.#heads(last?.size)) {
+        this.#checkPlace(head, last);
+        if (!keys.hasGoodMac(head)) {
+          throw new Wrong(
+            `head of size ${head.size}`,
+            'its mac is wrong: it was not written by a notary with this seed, or was changed',
+          );
+        }
+        await this.#appendEntries(head.size);
+        if (!equalHashes(this.#range.root(), head.root)) {
+          throw new Wrong(`head of size ${head.size}`, 'its root is not that of the records before it');
+        }
+        last = head;
       }
-      previous = head;
-    }
-    if (previous === undefined) throw new Wrong('heads', 'there is not even a head of size 0');
-    const [beyond] = await storage.listEntries(clusterId, previous.size, 1);
-    if (beyond !== undefined) {
-      throw new Wrong(
-        `entry ${beyond.logIndex}`,
-        `it is past the last head, of size ${previous.size}: a head was deleted, or an entry added`,
-      );
-    }
+      if (last === undefined) throw new Wrong('heads', 'there is not even a head of size 0');
+    } while (await this.#hasGrown(last));
   }
 
-  async *#heads(): AsyncIterable<Head> {
-    for (let after: number | undefined; ; ) {
+  /** Whether a running server has appended since the last head was read. @throws Wrong where entries have no head */
+  async #hasGrown(last: Head): Promise<boolean> {
+    const { storage } = this.#options;
+    const [beyond] = await storage.listEntries(this.#cluster.clusterId, last.size, 1);
+    if (beyond === undefined) return false;
+    if ((await storage.readHeadAfter(this.#cluster.clusterId, last.size)) !== undefined) return true;
+    throw new Wrong(
+      `entry ${beyond.logIndex}`,
+      `it is past the last head, of size ${last.size}: a head was deleted, or an entry added`,
+    );
+  }
+
+  async *#heads(afterSize: number | undefined): AsyncIterable<Head> {
+    for (let after = afterSize; ; ) {
       const page = await this.#options.storage.listHeads(this.#cluster.clusterId, after, PAGE_HEADS);
       yield* page;
       after = page.at(-1)?.size;
