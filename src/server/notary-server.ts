@@ -64,6 +64,8 @@ const SERVICES: readonly DescService[] = [QuartermasterNotary, QuartermasterRegi
 /** Pings that find dead peers; a peer that does not answer within the second time is gone. */
 const KEEPALIVE_TIME_MS = 60_000;
 const KEEPALIVE_TIMEOUT_MS = 20_000;
+/** For connections that were destroyed to be gone. */
+const CUT_OFF_MS = 1_000;
 
 /** The gRPC edge: everything between the network and the notary. */
 export function createNotaryServer(options: NotaryServerOptions): NotaryServer {
@@ -113,9 +115,14 @@ export function createNotaryServer(options: NotaryServerOptions): NotaryServer {
   health.addTo(foreign);
   if (options.reflection === true) addReflection(foreign, SERVICES);
 
+  const addresses: string[] = [];
   let closing: Promise<void> | undefined;
   return {
-    listen: (address) => listen(server, address, options),
+    async listen(address) {
+      const bound = await listen(server, address, options);
+      addresses.push(bound.address);
+      return bound;
+    },
     setServing: (serving) => health.setServing(serving),
     shutdown(graceMs) {
       closing ??= shutdown(graceMs);
@@ -134,7 +141,7 @@ export function createNotaryServer(options: NotaryServerOptions): NotaryServer {
     } finally {
       // Streams that came since: health watches.
       openCalls.endStreams();
-      await close(server, endsAt - performance.now());
+      await close(server, addresses, endsAt - performance.now());
     }
   }
 }
@@ -163,13 +170,18 @@ async function listen(
 }
 
 /** Waits for calls in flight, not for ever. */
-async function close(server: Server, graceMs: number): Promise<void> {
+async function close(server: Server, addresses: readonly string[], graceMs: number): Promise<void> {
+  const graceLeftMs = Math.max(0, graceMs);
+  // Destroys the connections that are left after their grace: forceShutdown knows them only where channelz is on. Before
+  // tryShutdown, since `drain` forgets connections that are closing already.
+  for (const address of addresses) server.drain(address, graceLeftMs);
   let timer: NodeJS.Timeout | undefined;
-  const closed = new Promise<void>((resolve) => server.tryShutdown(() => resolve()));
-  const overdue = new Promise<void>((resolve) => {
-    timer = setTimeout(resolve, Math.max(0, graceMs));
-  });
-  await Promise.race([closed, overdue]);
+  await Promise.race([
+    new Promise<void>((resolve) => server.tryShutdown(() => resolve())),
+    new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, graceLeftMs + CUT_OFF_MS);
+    }),
+  ]);
   clearTimeout(timer);
   server.forceShutdown();
 }

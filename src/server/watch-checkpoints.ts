@@ -29,7 +29,7 @@ async function watch(notary: Notary, stream: WatchStream): Promise<void> {
       if (signal.aborted) break;
       sender.offer(checkpoint);
     }
-    stream.end();
+    sender.end();
   } catch (error) {
     context.error = error;
     stream.emit('error', statusOf(error, context));
@@ -43,6 +43,7 @@ class NewestSender {
   readonly #stream: WatchStream;
   #writing = false;
   #next: string | undefined;
+  #ending = false;
 
   constructor(stream: WatchStream) {
     this.#stream = stream;
@@ -53,8 +54,15 @@ class NewestSender {
     if (!this.#writing) this.#write();
   }
 
+  /** Ends the stream behind what is still to be written. */
+  end(): void {
+    this.#ending = true;
+    if (!this.#writing) this.#write();
+  }
+
   #write(): void {
     const checkpoint = this.#next;
+    if (checkpoint === undefined && this.#ending) this.#stream.end();
     if (checkpoint === undefined || this.#stream.writableEnded || this.#stream.destroyed) return;
     this.#next = undefined;
     this.#writing = true;
