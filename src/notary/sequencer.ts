@@ -317,10 +317,13 @@ export class Sequencer {
         const again = await storage.append(group);
         if (again.kind === 'appended') return again;
         if (again.kind === 'unknown') continue;
-        const place = await this.#readPlace(group.oldHead.size);
+        const place = await this.#readPlace(group.oldHead);
         if (place === 'unreadable') continue;
-        if (place === 'inactive') return { kind: 'refused', knownRequestIds: [] };
-        if (place === 'empty') continue;
+        if (place === 'closed') return { kind: 'refused', knownRequestIds: [] };
+        if (place === 'empty') {
+          if (isForGood(again)) return again;
+          continue;
+        }
         if (!sameHead(place, group.newHead)) return { kind: 'refused', knownRequestIds: [] };
         // Ours, but only seen: it counts once a later commit has been acknowledged.
         if (await this.#confirmed()) return { kind: 'appended' };
@@ -340,14 +343,20 @@ export class Sequencer {
     }
   }
 
-  async #readPlace(oldSize: number): Promise<Head | 'empty' | 'inactive' | 'unreadable'> {
+  /**
+   * Who follows the head that an attempt extends: `closed` where nobody can any more, because the cluster takes no anchors or
+   * that head is itself gone, which `refresh` looks into.
+   */
+  async #readPlace(oldHead: Pick<Head, 'size' | 'root'>): Promise<Head | 'empty' | 'closed' | 'unreadable'> {
     const { log, storage } = this.#options;
     try {
       // The state first: a row that is absent after the state was seen inactive can no longer come.
       const snapshot = await storage.readLog(log.clusterId);
-      const head = await storage.readHeadAfter(log.clusterId, oldSize);
+      const head = await storage.readHeadAfter(log.clusterId, oldHead.size);
       if (head !== undefined) return head;
-      return snapshot !== undefined && snapshot.cluster.state !== 'active' ? 'inactive' : 'empty';
+      if (snapshot?.cluster.state !== 'active') return 'closed';
+      const stored = await storage.readHead(log.clusterId, oldHead.size);
+      return stored !== undefined && sameHead(stored, oldHead) ? 'empty' : 'closed';
     } catch {
       return 'unreadable';
     }
@@ -379,6 +388,18 @@ function answerAppended(members: readonly Waiting[], { group }: Attempt): void {
 
 function rejectAll(members: readonly Waiting[], error: Error): void {
   for (const { reject } of members) reject(error);
+}
+
+/**
+ * Whether the same bytes, whenever an earlier sending of them arrives, can only get this answer again: a known request id
+ * stays known, a poison stays one, and rows past the head stay in the way.
+ */
+function isForGood(outcome: AppendOutcome): boolean {
+  return (
+    outcome.kind === 'rejected' ||
+    (outcome.kind === 'refused' && outcome.knownRequestIds.length > 0) ||
+    (outcome.kind === 'conflict' && outcome.duplicateKey)
+  );
 }
 
 function throwIfAborted({ signal }: AnchorToSequence): void {

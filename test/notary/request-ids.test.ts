@@ -1,0 +1,155 @@
+import { describe, expect, test } from '@jest/globals';
+import { codeOf, until, World } from './world.ts';
+
+const start = async (options: Parameters<World['replica']>[0] = {}) => {
+  const world = new World();
+  const replica = world.replica(options);
+  const cluster = await world.cluster(replica);
+  return { world, replica, cluster, clusterId: cluster.clusterId };
+};
+
+describe('equal request ids at the same time', () => {
+  test('make one anchor, and exactly one caller is not told that it was replayed', async () => {
+    const { world, replica, clusterId } = await start();
+    const more = { requestId: crypto.randomUUID(), packedLeaves: world.leaves(3) };
+    const answers = await Promise.all(
+      Array.from({ length: 20 }, () => world.anchor(replica, clusterId, more)),
+    );
+    expect(new Set(answers.map(({ anchorId }) => anchorId)).size).toBe(1);
+    expect(answers.filter(({ replayed }) => !replayed)).toHaveLength(1);
+    expect(world.database.entriesOf(clusterId)).toHaveLength(1);
+    await world.expectSound();
+  });
+
+  test('with other content get REQUEST_ID_REUSED only after the winner has committed', async () => {
+    const { world, replica, clusterId } = await start();
+    const requestId = crypto.randomUUID();
+    const gate = Promise.withResolvers<void>();
+    replica.storage.once('append', async (proceed) => {
+      await gate.promise;
+      return proceed();
+    });
+    const winner = world.anchor(replica, clusterId, { requestId });
+    await until(() => replica.storage.callsOf('append') === 1);
+    let settled = false;
+    const loser = codeOf(world.anchor(replica, clusterId, { requestId })).finally(() => {
+      settled = true;
+    });
+    for (let turn = 0; turn < 20; turn++) await new Promise(setImmediate);
+    expect(settled).toBe(false);
+    gate.resolve();
+    expect((await winner).replayed).toBe(false);
+    expect(await loser).toBe('REQUEST_ID_REUSED');
+    await world.expectSound();
+  });
+
+  test('let another one try where the winner fails', async () => {
+    const { world, replica, clusterId } = await start();
+    const requestId = crypto.randomUUID();
+    const gone = new AbortController();
+    const gate = Promise.withResolvers<void>();
+    replica.storage.once('append', async (proceed) => {
+      await gate.promise;
+      return proceed();
+    });
+    const first = world.anchor(replica, clusterId);
+    await until(() => replica.storage.callsOf('append') === 1);
+    const more = { requestId, packedLeaves: world.leaves(1) };
+    const winner = codeOf(world.anchor(replica, clusterId, { ...more, signal: gone.signal }));
+    await new Promise(setImmediate);
+    const others = Array.from({ length: 3 }, () => world.anchor(replica, clusterId, more));
+    await new Promise(setImmediate);
+    gone.abort();
+    gate.resolve();
+    expect(await winner).toBe('CANCELLED');
+    expect((await Promise.all(others)).filter(({ replayed }) => !replayed)).toHaveLength(1);
+    await first;
+    expect(world.database.entriesOf(clusterId)).toHaveLength(2);
+    await world.expectSound();
+  });
+});
+
+describe('a request id that is anchored already', () => {
+  // Seen red when #answerKnown answered nobody, and when the statement's refusal for a known request id was ignored.
+  test('is answered with the first anchor, by the same replica, by another, and after a restart', async () => {
+    const { world, replica, clusterId } = await start();
+    const more = { requestId: crypto.randomUUID(), packedLeaves: world.leaves(300), etcdRevision: 7n };
+    const first = await world.anchor(replica, clusterId, more);
+    await world.anchor(replica, clusterId);
+    for (const server of [replica, world.replica(), world.replica()]) {
+      const again = await world.anchor(server, clusterId, more);
+      expect(again).toMatchObject({ anchorId: first.anchorId, logIndex: first.logIndex, replayed: true });
+      expect(again.verified.checkpoint.size).toBe(2);
+    }
+    await world.expectSound();
+  });
+
+  test('is answered with the whole proof from the checkpoint that the caller kept', async () => {
+    const { world, replica, clusterId } = await start();
+    const { checkpoint: kept } = await world.anchor(replica, clusterId);
+    const more = { requestId: crypto.randomUUID(), packedLeaves: world.leaves(1) };
+    await world.anchor(replica, clusterId, more);
+    await world.anchor(replica, clusterId);
+    const again = await world.anchor(replica, clusterId, { ...more, knownCheckpoint: kept });
+    expect(again.consistencyPath.length).toBeGreaterThan(0);
+    expect(again.verified.checkpoint.size).toBe(3);
+  });
+
+  test('is REQUEST_ID_REUSED with other leaves, another count or another revision', async () => {
+    const { world, replica, clusterId } = await start();
+    const more = { requestId: crypto.randomUUID(), packedLeaves: world.leaves(2), etcdRevision: 5n };
+    await world.anchor(replica, clusterId, more);
+    const reused = (other: object) => codeOf(world.anchor(replica, clusterId, { ...more, ...other }));
+    expect(await reused({ packedLeaves: world.leaves(2) })).toBe('REQUEST_ID_REUSED');
+    expect(await reused({ packedLeaves: more.packedLeaves.subarray(0, 32) })).toBe('REQUEST_ID_REUSED');
+    expect(await reused({ etcdRevision: 6n })).toBe('REQUEST_ID_REUSED');
+    expect(world.database.entriesOf(clusterId)).toHaveLength(1);
+  });
+
+  test.each(['frozen', 'recovering', 'sealed'] as const)(
+    'is replayed while the cluster is %s',
+    async (to) => {
+      const { world, replica, clusterId } = await start();
+      const more = { requestId: crypto.randomUUID(), packedLeaves: world.leaves(2) };
+      const first = await world.anchor(replica, clusterId, more);
+      await replica.storage.changeState({ clusterId, from: ['active'], to, reason: 'a test' });
+      for (const server of [replica, world.replica()]) {
+        expect(await world.anchor(server, clusterId, more)).toMatchObject({
+          anchorId: first.anchorId,
+          replayed: true,
+        });
+        expect(await codeOf(world.anchor(server, clusterId))).toBe(`CLUSTER_${to.toUpperCase()}`);
+        // Refused before anything was written, and before the queue: the state is known by now.
+        expect(await codeOf(world.anchor(server, clusterId, { requestId: crypto.randomUUID() }))).toBe(
+          `CLUSTER_${to.toUpperCase()}`,
+        );
+      }
+      expect(world.database.entriesOf(clusterId)).toHaveLength(1);
+      await world.expectSound();
+    },
+  );
+
+  test('in a group of others is answered from its row while the others are appended', async () => {
+    const { world, replica, clusterId } = await start();
+    const more = { requestId: crypto.randomUUID(), packedLeaves: world.leaves(2) };
+    const first = await world.anchor(world.replica(), clusterId, more);
+    const [again, ...others] = await Promise.all([
+      world.anchor(replica, clusterId, more),
+      ...Array.from({ length: 5 }, () => world.anchor(replica, clusterId)),
+    ]);
+    expect(again).toMatchObject({ anchorId: first.anchorId, replayed: true });
+    expect(others.every(({ replayed }) => !replayed)).toBe(true);
+    expect(world.database.entriesOf(clusterId)).toHaveLength(6);
+    await world.expectSound();
+  });
+
+  test('may be used in another cluster for something else', async () => {
+    const { world, replica, clusterId } = await start();
+    const { clusterId: other } = await world.cluster(replica);
+    const requestId = crypto.randomUUID();
+    const one = await world.anchor(replica, clusterId, { requestId });
+    const two = await world.anchor(replica, other, { requestId });
+    expect([one.replayed, two.replayed]).toEqual([false, false]);
+    await world.expectSound();
+  });
+});
