@@ -100,6 +100,7 @@ describe('the embedded Postgres', () => {
     expect(await recall(await start())).toBe(42);
   });
 
+  // Seen red without stopLeftOver.
   test('stops the server that a killed owner left behind, then starts its own', async () => {
     const { child, postgresPid } = await startElsewhere();
     child.kill('SIGKILL');
@@ -111,6 +112,7 @@ describe('the embedded Postgres', () => {
     expect(messages.join()).toContain(`process ${postgresPid}`);
   });
 
+  // Seen red without assertEnded in takeOwnership, as is the next one.
   test('refuses a second owner of its directory, in this process and in another, and leaves the first alone', async () => {
     const { child, postgresPid } = await startElsewhere();
     await expect(start()).rejects.toMatchObject({
@@ -137,6 +139,7 @@ describe('the embedded Postgres', () => {
     }
   });
 
+  // Seen red without `detached`.
   test('is not in the process group that Ctrl-C reaches', async () => {
     const { child, postgresPid } = await startElsewhere();
     const stats = await readFile(`/proc/${postgresPid}/stat`, 'utf8').catch(() => undefined);
@@ -202,7 +205,8 @@ describe('the embedded Postgres', () => {
     });
   });
 
-  // As root the server runs as another user, who cannot enter this directory; as an ordinary user it is that user's own.
+  // As root the server runs as another user, who cannot enter this directory; as an ordinary user it is that user's own. Seen red
+  // as root without the ambient capability.
   test('runs below a directory that only we can enter, never as root', async () => {
     const closed = await makeTemporaryDirectory(0o700);
     try {

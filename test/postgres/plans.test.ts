@@ -68,8 +68,8 @@ function flatten(node: PlanNode): readonly PlanNode[] {
 }
 
 describe('the plans of prepared statements', () => {
-  // Seen red with plain equality (`size = $2`, `request_id = ANY ($9)`) instead of BETWEEN, ORDER BY and LIMIT, and without
-  // the planner settings of the role.
+  // Seen red with `size = $2` in the place of BETWEEN, ORDER BY and LIMIT (with one entry a cluster the other unique index looks
+  // as good), and without the planner settings of the role.
   test('are the same index lookups whatever the statistics say', async () => {
     await expectPlans(); // empty, never analyzed
     await withClient(database.ownerUrl, (client) => client.query('VACUUM ANALYZE'));
