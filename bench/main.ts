@@ -75,11 +75,11 @@ try {
     console.log(`| ${cells.join(' | ')} |`);
   }
 
-  const before = await tableBytes(notary.superuserUrl);
+  const before = await tableBytes(notary.ownerUrl);
   const clusterId = await notary.createCluster();
   const anchors = 1000;
   await anchorExactly(clusterId, 1000, anchors);
-  const bytes = (await tableBytes(notary.superuserUrl)) - before;
+  const bytes = (await tableBytes(notary.ownerUrl)) - before;
   console.log(
     `\n${(bytes / (anchors * 1000)).toFixed(1)} bytes per leaf on disk at 1,000 leaves a call, indexes included (${anchors} anchors)`,
   );

@@ -5,44 +5,34 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import pg from 'pg';
 import { QuartermasterRegistry } from '#gen/quartermaster/v1/registry_pb.js';
+import { openEmbeddedDatabase } from '../src/cli/dev/embedded-database.ts';
 import { startEmbeddedPostgres } from '../src/cli/dev/embedded-postgres.ts';
-import { migrate } from '../src/postgres/migrate.ts';
 import { createClient } from '../src/rpc/client.ts';
 
 export interface NotaryProcess {
   /** `127.0.0.1:PORT` of the server. */
   readonly address: string;
-  /** Of the database's superuser. */
-  readonly superuserUrl: string;
+  /** Of the role that owns the tables. */
+  readonly ownerUrl: string;
   readonly postgresVersion: string;
   createCluster(): Promise<string>;
   stop(): Promise<void>;
 }
 
-const APPLICATION_ROLE = 'quartermaster_app';
-
 /** The real thing: Postgres with durable commits, and `quartermaster serve` with its defaults in a process of its own. */
 export async function startNotary(): Promise<NotaryProcess> {
   const directory = await mkdtemp(join(tmpdir(), 'quartermaster-bench-'));
   const postgres = await startEmbeddedPostgres({ directory, log: () => undefined });
-  const password = randomBytes(16).toString('hex');
-  await migrate({
-    databaseUrl: postgres.superuserUrl,
-    applicationRole: APPLICATION_ROLE,
-    applicationPassword: password,
-  });
-  const databaseUrl = new URL(postgres.superuserUrl);
-  databaseUrl.username = APPLICATION_ROLE;
-  databaseUrl.password = password;
-
+  const { databaseUrl, ownerUrl } = await openEmbeddedDatabase(postgres, { directory, log: () => undefined });
   const server = spawn(process.execPath, [join(import.meta.dirname, '../bin/quartermaster.js'), 'serve'], {
     env: {
       ...process.env,
       QUARTERMASTER_LISTEN: '127.0.0.1:0',
       QUARTERMASTER_ORIGIN_PREFIX: 'bench.example.org/quartermaster',
       QUARTERMASTER_SEED: randomBytes(32).toString('hex'),
-      QUARTERMASTER_DATABASE_URL: databaseUrl.href,
+      QUARTERMASTER_DATABASE_URL: databaseUrl,
     },
     stdio: ['ignore', 'pipe', 'inherit'],
   });
@@ -50,8 +40,8 @@ export async function startNotary(): Promise<NotaryProcess> {
   const registry = createClient(QuartermasterRegistry, address);
   return {
     address,
-    superuserUrl: postgres.superuserUrl,
-    postgresVersion: 'embedded',
+    ownerUrl,
+    postgresVersion: await versionOf(ownerUrl),
     async createCluster() {
       const { cluster } = await registry.createCluster({ displayName: 'bench' });
       return cluster?.clusterId ?? '';
@@ -80,4 +70,14 @@ function firstAddress(output: NodeJS.ReadableStream): Promise<string> {
     });
     lines.on('close', () => reject(new Error('the server ended before it served')));
   });
+}
+
+async function versionOf(url: string): Promise<string> {
+  const client = new pg.Client({ connectionString: url });
+  await client.connect();
+  const { rows } = await client.query<{ version: string }>('SELECT current_setting($1) AS version', [
+    'server_version',
+  ]);
+  await client.end();
+  return `PostgreSQL ${rows[0]?.version ?? '?'}`;
 }

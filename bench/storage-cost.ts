@@ -1,8 +1,8 @@
 import pg from 'pg';
 
 /** What the tables of history take on disk, indexes and TOAST included. */
-export async function tableBytes(superuserUrl: string): Promise<number> {
-  const client = new pg.Client({ connectionString: superuserUrl });
+export async function tableBytes(ownerUrl: string): Promise<number> {
+  const client = new pg.Client({ connectionString: ownerUrl });
   await client.connect();
   try {
     const { rows } = await client.query<{ bytes: string }>(

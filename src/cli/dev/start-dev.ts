@@ -1,16 +1,14 @@
 // A whole notary for one person: Postgres from npm, tables, seed, server, a cluster to play with.
 
-import { randomBytes } from 'node:crypto';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
-import { DEFAULT_APPLICATION_ROLE } from '../../postgres/application-role.ts';
-import { migrate } from '../../postgres/migrate.ts';
 import { loadServeConfiguration, type ServeConfiguration } from '../config/serve-configuration.ts';
 import type { Configuration } from '../config/settings.ts';
 import { CliError } from '../error.ts';
 import { type Serving, startServing } from '../serving/start-serving.ts';
 import { makeSampleLog, readOrMakeSeed } from './dev-files.ts';
+import { openEmbeddedDatabase } from './embedded-database.ts';
 import { EmbeddedPostgresError } from './embedded-error.ts';
 import { type EmbeddedPostgres, startEmbeddedPostgres } from './embedded-postgres.ts';
 import type { DevServer } from './next-steps.ts';
@@ -39,13 +37,14 @@ export async function startDev(options: DevOptions): Promise<Dev> {
   const { configuration, say } = options;
   const directory = configuration.dataDirectory;
   await makeDirectory(directory);
-  const database = await startDatabase(join(directory, 'postgres'), say);
+  const databaseDirectory = join(directory, 'postgres');
+  const database = await startDatabase(databaseDirectory, say);
   let serving: Serving | undefined;
   try {
     const seedFile = join(directory, 'seed');
     const { seed, isNew } = await readOrMakeSeed(seedFile);
     if (isNew) say(`Made a signing seed for this dev server: ${seedFile}`);
-    const databaseUrl = await prepareDatabase(database, say);
+    const { databaseUrl } = await openEmbeddedDatabase(database, { directory: databaseDirectory, log: say });
     serving = await serve(options, databaseUrl, seed);
     const running = serving;
     return {
@@ -81,16 +80,6 @@ async function startDatabase(directory: string, say: (text: string) => void): Pr
     if (!(error instanceof EmbeddedPostgresError)) throw error;
     throw new CliError(error.code === 'IN_USE' ? 'IN_USE' : 'FAILED', error.message, { cause: error });
   }
-}
-
-/** @returns the URL for the application's role, whose password lives as long as this process */
-async function prepareDatabase(database: EmbeddedPostgres, say: (text: string) => void): Promise<string> {
-  const applicationPassword = randomBytes(24).toString('hex');
-  await migrate({ databaseUrl: database.superuserUrl, applicationPassword, log: say });
-  const url = new URL(database.superuserUrl);
-  url.username = DEFAULT_APPLICATION_ROLE;
-  url.password = applicationPassword;
-  return url.href;
 }
 
 async function serve(options: DevOptions, databaseUrl: string, masterSeed: Uint8Array): Promise<Serving> {
