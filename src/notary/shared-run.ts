@@ -13,11 +13,11 @@ export class SharedRun {
 
   /** Resolves or rejects with a run that began after this call. */
   next(): Promise<void> {
+    // Looked at first: between the end of a run and the start of the next one there is no current run.
+    if (this.#following !== undefined) return this.#following;
     if (this.#current === undefined) return this.#start();
-    this.#following ??= this.#current.then(
-      () => this.#start(),
-      () => this.#start(),
-    );
+    const start = () => this.#start();
+    this.#following = this.#current.then(start, start);
     return this.#following;
   }
 
