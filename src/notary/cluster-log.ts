@@ -27,6 +27,14 @@ interface Memory {
   /** `confirmedSize` and `stateVersion` of the cluster when `acknowledged` was last found in the database. */
   confirmedSize: number | undefined;
   stateVersion: number;
+  /** `stateVersion` at which the cluster was `recovering` because of what this memory holds. */
+  declaredAt: number | undefined;
+}
+
+interface Evidence {
+  readonly to: 'recovering' | 'sealed';
+  readonly code: 'LOG_ROLLED_BACK' | 'LOG_FORKED';
+  readonly reason: string;
 }
 
 const CACHED_CHECKPOINTS = 64;
@@ -54,6 +62,10 @@ export class ClusterLog {
   #tail: Head;
   #lastCreatedAtMs: number | undefined;
   #durable: Head | undefined;
+  /** Whether the rows that are in view were found to contain what was acknowledged. */
+  #agrees = true;
+  /** What the database could not be told yet. */
+  #undeclared: Evidence | undefined;
   /** When the tail was last known to be the newest head, on the monotonic clock. */
   #freshAtMs = Number.NEGATIVE_INFINITY;
 
@@ -67,7 +79,7 @@ export class ClusterLog {
     this.#lastCreatedAtMs = snapshot.lastCreatedAtMs;
     const { stateVersion, confirmedSize } = snapshot.cluster;
     const acknowledged = { size: 0, root: EMPTY_ROOT };
-    this.#memory = { acknowledged, signed: undefined, stateVersion, confirmedSize };
+    this.#memory = { acknowledged, signed: undefined, stateVersion, confirmedSize, declaredAt: undefined };
   }
 
   /**
@@ -92,6 +104,19 @@ export class ClusterLog {
     return this.#cluster.state;
   }
 
+  /**
+   * Whether the log may be extended: it is active and, as far as this process knows, holds all that was acknowledged. A state
+   * that has just become active says so before this process has compared; and evidence counts before it could be stored.
+   */
+  get takesAnchors(): boolean {
+    return (
+      this.state === 'active' &&
+      this.#agrees &&
+      this.#undeclared === undefined &&
+      this.#memory.acknowledged.size <= this.#tail.size
+    );
+  }
+
   /** What the next append extends. */
   get tail(): { readonly head: Head; readonly edge: LogEdge; readonly lastCreatedAtMs: number | undefined } {
     return { head: this.#tail, edge: this.#edge, lastCreatedAtMs: this.#lastCreatedAtMs };
@@ -113,7 +138,9 @@ export class ClusterLog {
   /** The newest head of what was read or written that is acknowledged as durable. */
   async durableHead(): Promise<Head> {
     if (this.#durable === undefined || this.#durable.size < this.#tail.size) await this.#confirming.next();
-    return this.#durable ?? this.#tail;
+    // Rows that came into view meanwhile were not confirmed with the others.
+    while (this.#durable === undefined) await this.#confirming.next();
+    return this.#durable;
   }
 
   /**
@@ -230,21 +257,19 @@ export class ClusterLog {
 
   /**
    * Changes the cluster's state on evidence against its log and says so loudly. Where the database cannot be told, this
-   * process still refuses, and declares it again at the next sight of the evidence.
+   * process takes no anchors, and declares it again whenever it reads the log.
    */
-  async declare(
-    to: 'recovering' | 'sealed',
-    code: 'LOG_ROLLED_BACK' | 'LOG_FORKED',
-    reason: string,
-  ): Promise<NotaryError> {
+  async declare(to: Evidence['to'], code: Evidence['code'], reason: string): Promise<NotaryError> {
     const { storage, logger } = this.#dependencies;
     logger.error({ clusterId: this.clusterId, state: to, reason: code, detail: reason }, `the log is ${to}`);
     const from: ClusterState[] = to === 'sealed' ? ['active', 'frozen', 'recovering'] : ['active', 'frozen'];
     try {
       const changed = await storage.changeState({ clusterId: this.clusterId, from, to, reason });
       if (changed !== undefined) this.#noteCluster(changed);
+      if (to === 'sealed' || this.#undeclared?.to === 'recovering') this.#undeclared = undefined;
     } catch (cause) {
       logger.error({ clusterId: this.clusterId, err: cause }, 'the state could not be stored');
+      if (this.#undeclared?.to !== 'sealed') this.#undeclared = { to, code, reason };
       return new NotaryError(code, reason, { cause });
     }
     return new NotaryError(code, reason);
@@ -258,23 +283,28 @@ export class ClusterLog {
     return equalHashes(await this.rootAt(signed.size), signed.root) ? undefined : signed;
   }
 
-  /** A state read or written by this process elsewhere. */
-  noteCluster(cluster: Cluster): void {
-    this.#noteCluster(cluster);
+  async #refresh(): Promise<void> {
+    const sentAtMs = performance.now();
+    await this.#reload();
+    this.#freshAtMs = Math.max(this.#freshAtMs, sentAtMs);
   }
 
-  async #refresh(): Promise<void> {
+  async #reload(): Promise<void> {
     const acknowledged = this.#memory.acknowledged;
     const tail = this.#tail;
-    const sentAtMs = performance.now();
     const snapshot = await this.#readSnapshot();
-    this.#freshAtMs = sentAtMs;
+    if (this.#undeclared !== undefined) {
+      const { to, code, reason } = this.#undeclared;
+      throw await this.declare(to, code, reason);
+    }
     if (snapshot.head.size < acknowledged.size) return this.#lostSomething(acknowledged);
     // An unacknowledged row that is gone again was never promised to anybody.
     const vanished = snapshot.head.size < tail.size;
     if (!vanished && snapshot.head.size < this.#tail.size) return;
+    // What extends rows that lack something acknowledged lacks it too.
     if (
       !vanished &&
+      this.#agrees &&
       (await this.extendTo(snapshot, (id, ranges) => this.#dependencies.storage.readLogTiles(id, ranges)))
     ) {
       return this.#consistent(snapshot);
@@ -297,8 +327,15 @@ export class ClusterLog {
     await this.#replaceView(snapshot);
     if (await this.#contains(acknowledged)) return this.#consistent(snapshot);
     const { cluster, head } = snapshot;
+    // What took rows back may have taken back the state, and its version, as well.
+    this.#cluster = cluster;
+    this.#memory.stateVersion = Math.min(this.#memory.stateVersion, cluster.stateVersion);
     // Declared already: reads go on from what is stored, and the memory stays for whoever wants to thaw.
-    if (cluster.state === 'recovering' || cluster.state === 'sealed') return;
+    if (cluster.state === 'sealed') return;
+    if (cluster.state === 'recovering') {
+      this.#memory.declaredAt = cluster.stateVersion;
+      return;
+    }
     const lost = await this.signedButLost();
     if (this.#wasConfirmed(cluster)) {
       if (lost === undefined) {
@@ -313,18 +350,29 @@ export class ClusterLog {
     }
     if (head.size < acknowledged.size) {
       const reason = `the stored log ends at size ${head.size}, but size ${acknowledged.size} was acknowledged`;
-      throw await this.declare('recovering', 'LOG_ROLLED_BACK', reason);
+      throw await this.#declareLoss('recovering', 'LOG_ROLLED_BACK', reason);
     }
     const reason = `the stored log has another root at size ${acknowledged.size} than the one that was acknowledged`;
-    throw await this.declare(lost === undefined ? 'recovering' : 'sealed', 'LOG_FORKED', reason);
+    throw await this.#declareLoss(lost === undefined ? 'recovering' : 'sealed', 'LOG_FORKED', reason);
   }
 
-  /** Whether a thaw from `recovering` has happened since the memory was last in agreement with the database. */
-  #wasConfirmed(cluster: Cluster): boolean {
+  async #declareLoss(...evidence: Parameters<ClusterLog['declare']>): Promise<NotaryError> {
+    const error = await this.declare(...evidence);
+    if (this.state === 'recovering') this.#memory.declaredAt = this.#cluster.stateVersion;
+    return error;
+  }
+
+  /**
+   * Whether a thaw from `recovering` has happened since the memory was last in agreement with the database: a cluster that is
+   * no longer recovering has been thawed, and a thaw that nobody here saw has left another confirmed size.
+   */
+  #wasConfirmed({ stateVersion, confirmedSize }: Cluster): boolean {
+    const { declaredAt } = this.#memory;
+    if (declaredAt !== undefined && stateVersion > declaredAt) return true;
     return (
-      cluster.stateVersion > this.#memory.stateVersion &&
-      cluster.confirmedSize !== undefined &&
-      cluster.confirmedSize !== this.#memory.confirmedSize
+      stateVersion > this.#memory.stateVersion &&
+      confirmedSize !== undefined &&
+      confirmedSize !== this.#memory.confirmedSize
     );
   }
 
@@ -335,6 +383,8 @@ export class ClusterLog {
   #consistent({ cluster }: LogSnapshot): void {
     this.#memory.stateVersion = cluster.stateVersion;
     this.#memory.confirmedSize = cluster.confirmedSize;
+    this.#memory.declaredAt = undefined;
+    this.#agrees = true;
   }
 
   /** Starts over from the stored rows, forgetting everything that was cached of them. */
@@ -344,14 +394,17 @@ export class ClusterLog {
     this.#edge = edge;
     this.#tail = snapshot.head;
     this.#lastCreatedAtMs = snapshot.lastCreatedAtMs;
+    this.#agrees = false;
     this.#durable = undefined;
     this.#checkpoints.clear();
   }
 
   async #confirm(): Promise<void> {
     const tail = this.#tail;
+    const edge = this.#edge;
     await this.#dependencies.storage.confirmDurable(this.clusterId);
-    if (this.#tail.size >= tail.size) this.#acknowledge(tail);
+    // Another edge is another view, which need not contain what was seen before.
+    if (this.#edge === edge) this.#acknowledge(tail);
   }
 
   #acknowledge(head: Head): void {

@@ -157,8 +157,8 @@ export class Sequencer {
     let left = members;
     for (let round = 0; left.length > 0; round++) {
       if (round === MAX_ROUNDS) throw databaseAway(new Error(`no append succeeded in ${MAX_ROUNDS} rounds`));
-      if (log.state !== 'active') await log.refresh();
-      if (log.state !== 'active') {
+      if (!log.takesAnchors) await log.refresh();
+      if (!log.takesAnchors) {
         left = await this.#answerKnown(left);
         throw notActive(log.cluster);
       }
@@ -263,7 +263,7 @@ export class Sequencer {
       const uncontended = sameHead(snapshot.head, log.tail.head);
       this.#lockedAppendsLeft = uncontended ? this.#lockedAppendsLeft - 1 : LOCKED_APPENDS;
       const extended = await log.extendTo(snapshot, (id, ranges) => locked.readLogTiles(id, ranges));
-      if (!extended || log.state !== 'active') return undefined;
+      if (!extended || !log.takesAnchors) return undefined;
       const requestIds = members.flatMap(({ anchor }) =>
         anchor.requestId === undefined ? [] : [anchor.requestId],
       );
