@@ -35,10 +35,12 @@ describe('a shared run', () => {
       running--;
     });
     const asked: Promise<void>[] = [];
-    for (let turn = 0; turn < 200; turn++) {
-      asked.push(shared.next());
-      if (turn % 7 === 0) await new Promise(setImmediate);
-      else await Promise.resolve();
+    for (let turn = 0; turn < 20; turn++) {
+      await new Promise(setImmediate);
+      for (let microtask = 0; microtask < 20; microtask++) {
+        asked.push(shared.next());
+        await Promise.resolve();
+      }
     }
     await Promise.all(asked);
     expect(most).toBe(1);
