@@ -31,16 +31,14 @@ describe('a shared run', () => {
     const shared = new SharedRun(async () => {
       begun++;
       most = Math.max(most, ++running);
-      await new Promise(setImmediate);
+      for (let microtask = 0; microtask < 10; microtask++) await Promise.resolve();
       running--;
     });
     const asked: Promise<void>[] = [];
-    for (let turn = 0; turn < 20; turn++) {
-      await new Promise(setImmediate);
-      for (let microtask = 0; microtask < 20; microtask++) {
-        asked.push(shared.next());
-        await Promise.resolve();
-      }
+    // At every microtask, so also at those between the end of one run and the beginning of the next.
+    for (let microtask = 0; microtask < 400; microtask++) {
+      asked.push(shared.next());
+      await Promise.resolve();
     }
     await Promise.all(asked);
     expect(most).toBe(1);
