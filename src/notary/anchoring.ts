@@ -107,8 +107,8 @@ export class Anchoring {
         violations: [{ field: 'known_checkpoint', description }],
       });
     }
-    await checkKnownCheckpoint(owner.log, note, checkpoint, this.#dependencies.hasher);
-    return owner === target ? checkpoint.size : undefined;
+    const contained = await checkKnownCheckpoint(owner.log, note, checkpoint, this.#dependencies.hasher);
+    return contained && owner === target ? checkpoint.size : undefined;
   }
 
   /** The first answer again, against the newest checkpoint. @throws NotaryError REQUEST_ID_REUSED */
