@@ -1,45 +1,16 @@
-import type { Client, GrpcObject, ServiceClientConstructor } from '@grpc/grpc-js';
-import { credentials, loadPackageDefinition } from '@grpc/grpc-js';
-import { service } from 'grpc-health-check';
+import { Health, HealthCheckResponse_ServingStatus } from '#gen/health/v1/health_pb.js';
+import { createClient } from '../../src/rpc/client.ts';
 
-interface HealthResponse {
-  readonly status: string;
-}
-
-/** A client made of the published health.proto, as other people's are. */
+/** grpc.health.v1, with statuses by name. */
 export function healthClient(address: string) {
-  const definition = loadPackageDefinition({ 'grpc.health.v1.Health': service }) as GrpcObject;
-  const packages = definition as unknown as {
-    grpc: { health: { v1: { Health: ServiceClientConstructor } } };
-  };
-  const client: Client = new packages.grpc.health.v1.Health(address, credentials.createInsecure());
-  const { Check, Watch } = service as unknown as Record<
-    'Check' | 'Watch',
-    {
-      path: string;
-      requestSerialize: (value: object) => Buffer;
-      responseDeserialize: (bytes: Buffer) => HealthResponse;
-    }
-  >;
+  const client = createClient(Health, address);
   return {
-    check: (name: string) =>
-      new Promise<string>((resolve, reject) => {
-        client.makeUnaryRequest(
-          Check.path,
-          Check.requestSerialize,
-          Check.responseDeserialize,
-          { service: name },
-          (error, response) => (error === null ? resolve(response?.status ?? '') : reject(error)),
-        );
-      }),
-    async *watch(name: string): AsyncGenerator<string> {
-      const stream = client.makeServerStreamRequest(
-        Watch.path,
-        Watch.requestSerialize,
-        Watch.responseDeserialize,
-        { service: name },
-      );
-      for await (const { status } of stream) yield status;
+    async check(service: string): Promise<string | undefined> {
+      return HealthCheckResponse_ServingStatus[(await client.check({ service })).status];
+    },
+    async *watch(service: string): AsyncGenerator<string | undefined> {
+      for await (const { status } of client.watch({ service }))
+        yield HealthCheckResponse_ServingStatus[status];
     },
     close: () => client.close(),
   };

@@ -27,7 +27,7 @@ describe('a shutdown', () => {
       drain: () => drained.opened,
     });
     const health = healthClient(edge.address);
-    const states: string[] = [];
+    const states: (string | undefined)[] = [];
     const watchingHealth = (async () => {
       for await (const state of health.watch('')) states.push(state);
     })();
