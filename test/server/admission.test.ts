@@ -155,6 +155,7 @@ describe('the memory budget', () => {
     await edge.stop();
   });
 
+  // Seen red with nothing released at the end of a call.
   test('is whole again after calls of every end', async () => {
     const edge = await start({ memoryBudgetBytes: 330_000, concurrentReads: 2 });
     const connection = new RawConnection(edge.port);
@@ -172,6 +173,7 @@ describe('the memory budget', () => {
     await edge.stop();
   });
 
+  // Seen red with the release at the end of the call, whoever still works on it.
   test('holds a cancelled request until the notary has let go of it', async () => {
     const { createAnchor, waiting } = heldNotary();
     const edge = await startEdge({ createAnchor }, { limits: { memoryBudgetBytes: 100_000 } });

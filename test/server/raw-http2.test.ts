@@ -155,6 +155,7 @@ describe('a broken call', () => {
     expect(answer.httpStatus).toBe(415);
   });
 
+  // Seen red with messages still sent after the status: HTTP/2 then never ends the stream.
   test('with a stream of reflection questions that never ends is cut off', async () => {
     const call = raw.open('/grpc.reflection.v1.ServerReflection/ServerReflectionInfo');
     const question = frame(Buffer.from([0x3a, 0x00]));
@@ -164,6 +165,7 @@ describe('a broken call', () => {
   });
 });
 
+// Seen red without the check before the handler: the fake is asked before grpc-js's timer runs.
 describe('a deadline', () => {
   test.each(['0n', '1n', '0S', '999n'])('of %s has passed: nothing is submitted', async (timeout) => {
     const before = edge.fake.submissions.length;

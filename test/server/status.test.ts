@@ -58,6 +58,7 @@ describe('an error of the notary', () => {
     expect((await failure(create())).details?.violations).toMatchObject([violation]);
   });
 
+  // Seen red without toWellFormed: the process of the server ends.
   test('stays small and well-formed, whatever is in it', async () => {
     // A lone surrogate makes encodeURI throw, on which grpc-js would take the process down.
     const long = `\ud800${'é'.repeat(100_000)}`;

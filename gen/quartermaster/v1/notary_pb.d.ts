@@ -12,46 +12,52 @@ import type { Timestamp } from "@bufbuild/protobuf/wkt";
 export declare const file_quartermaster_v1_notary: GenFile;
 
 /**
+ * Give the leaves in one of two fields, never in both: INVALID_ARGUMENT.
+ *
  * @generated from message quartermaster.v1.CreateAnchorRequest
  */
 export declare type CreateAnchorRequest = Message<"quartermaster.v1.CreateAnchorRequest"> & {
   /**
-   * UUID
+   * UUID of the cluster. That of a sealed cluster with a successor leads to the successor, which the record then names.
    *
    * @generated from field: string cluster_id = 1;
    */
   clusterId: string;
 
   /**
-   * each exactly 32 bytes, 1 to GetLog.max_leaf_count of them
+   * The digests, each exactly 32 bytes, 1 to GetLog.max_leaf_count of them. A violation names the position of a bad one:
+   * `leaves[7]: 31 bytes, expected 32`. A digest must cover at least 128 bits of randomness per event (a random event id, a
+   * salt), or others could guess events from proofs.
    *
    * @generated from field: repeated bytes leaves = 2;
    */
   leaves: Uint8Array[];
 
   /**
-   * >= 0; recorded, 0 where the gateway has none
+   * Revision of the gateway's own store, 0 or more; goes into the record. 0 where the gateway has none.
    *
    * @generated from field: int64 etcd_revision = 3;
    */
   etcdRevision: bigint;
 
   /**
-   * UUID, recommended: makes a retry safe
+   * UUID, recommended: makes a retry safe.
    *
    * @generated from field: string request_id = 4;
    */
   requestId: string;
 
   /**
-   * the newest checkpoint of this cluster that the caller has verified, <= 4 KiB
+   * The newest checkpoint of this cluster that the caller has verified, verbatim, at most 4 KiB; empty for none. The answer
+   * then proves that the log has only grown since. Malformed, of another log, or without a valid signature of this one:
+   * INVALID_ARGUMENT, and nothing is written.
    *
    * @generated from field: string known_checkpoint = 5;
    */
   knownCheckpoint: string;
 
   /**
-   * N * 32 bytes, instead of `leaves`, never both: one copy instead of N
+   * Instead of `leaves`: N * 32 bytes, one after the other. Cheaper on both sides.
    *
    * @generated from field: bytes packed_leaves = 6;
    */
@@ -65,63 +71,70 @@ export declare type CreateAnchorRequest = Message<"quartermaster.v1.CreateAnchor
 export declare const CreateAnchorRequestSchema: GenMessage<CreateAnchorRequest>;
 
 /**
+ * The anchor and its place in the log. `record_path` proves `record` in `checkpoint`.
+ *
  * @generated from message quartermaster.v1.CreateAnchorResponse
  */
 export declare type CreateAnchorResponse = Message<"quartermaster.v1.CreateAnchorResponse"> & {
   /**
-   * UUIDv7
+   * UUIDv7 of the anchor; equal to that in `record`.
    *
    * @generated from field: string anchor_id = 1;
    */
   anchorId: string;
 
   /**
+   * Number of leaves.
+   *
    * @generated from field: uint32 leaf_count = 2;
    */
   leafCount: number;
 
   /**
-   * 0 .. leaf_count-1, in the order submitted; empty if packed_leaves was used
+   * Positions of the leaves in the order submitted: 0, 1, ... leaf_count - 1. Empty where this call used packed_leaves, and
+   * above 1,048,576 leaves, where the list would not fit into the 4 MiB that clients accept.
    *
    * @generated from field: repeated uint32 leaf_indices = 3;
    */
   leafIndices: number[];
 
   /**
-   * the log entry, canonical JSON; read its fields from here only
+   * The log entry: canonical JSON (RFC 8785), at most 2,048 bytes. It alone is authenticated: read its fields from here.
    *
    * @generated from field: bytes record = 4;
    */
   record: Uint8Array;
 
   /**
+   * Position of `record` in the log, from 0.
+   *
    * @generated from field: int64 log_index = 5;
    */
   logIndex: bigint;
 
   /**
-   * covers log_index, and is not older than known_checkpoint
+   * A signed note that covers log_index and is not older than known_checkpoint.
    *
    * @generated from field: string checkpoint = 6;
    */
   checkpoint: string;
 
   /**
-   * from record to checkpoint
+   * From `record` to `checkpoint`.
    *
    * @generated from field: repeated bytes record_path = 7;
    */
   recordPath: Uint8Array[];
 
   /**
-   * from known_checkpoint to checkpoint; empty if none was given or the sizes are equal
+   * From known_checkpoint to `checkpoint`; empty if none was given or the sizes are equal.
    *
    * @generated from field: repeated bytes consistency_path = 8;
    */
   consistencyPath: Uint8Array[];
 
   /**
-   * an earlier call with this request_id made the anchor
+   * An earlier call with this request_id made the anchor. Of concurrent calls exactly one gets false.
    *
    * @generated from field: bool replayed = 9;
    */
@@ -141,51 +154,71 @@ export declare const CreateAnchorResponseSchema: GenMessage<CreateAnchorResponse
  */
 export declare type Anchor = Message<"quartermaster.v1.Anchor"> & {
   /**
+   * UUIDv7.
+   *
    * @generated from field: string anchor_id = 1;
    */
   anchorId: string;
 
   /**
+   * UUID of the cluster in whose log the record is.
+   *
    * @generated from field: string cluster_id = 2;
    */
   clusterId: string;
 
   /**
+   * Position of the record in the log, from 0.
+   *
    * @generated from field: int64 log_index = 3;
    */
   logIndex: bigint;
 
   /**
+   * Number of leaves, 1 or more.
+   *
    * @generated from field: uint32 leaf_count = 4;
    */
   leafCount: number;
 
   /**
+   * Root of the RFC 6962 tree over the leaves, 32 bytes.
+   *
    * @generated from field: bytes root = 5;
    */
   root: Uint8Array;
 
   /**
+   * As the gateway gave it; 0 where it gave none.
+   *
    * @generated from field: int64 etcd_revision = 6;
    */
   etcdRevision: bigint;
 
   /**
+   * As the gateway gave it, in lower case; empty where it gave none.
+   *
    * @generated from field: string request_id = 7;
    */
   requestId: string;
 
   /**
+   * Name of the authenticated caller, at most 256 bytes; empty for an anonymous one.
+   *
    * @generated from field: string submitter = 8;
    */
   submitter: string;
 
   /**
+   * The notary's claim, to the millisecond; never earlier than that of the entry before.
+   *
    * @generated from field: google.protobuf.Timestamp create_time = 9;
    */
   createTime?: Timestamp | undefined;
 
   /**
+   * The log entry, canonical JSON.
+   *
    * @generated from field: bytes record = 10;
    */
   record: Uint8Array;
@@ -198,16 +231,20 @@ export declare type Anchor = Message<"quartermaster.v1.Anchor"> & {
 export declare const AnchorSchema: GenMessage<Anchor>;
 
 /**
+ * Asks for one anchor.
+ *
  * @generated from message quartermaster.v1.GetAnchorRequest
  */
 export declare type GetAnchorRequest = Message<"quartermaster.v1.GetAnchorRequest"> & {
   /**
+   * UUID of the anchor.
+   *
    * @generated from field: string anchor_id = 1;
    */
   anchorId: string;
 
   /**
-   * optional; saves a lookup over all clusters
+   * UUID, optional; saves a lookup over all clusters.
    *
    * @generated from field: string cluster_id = 2;
    */
@@ -221,10 +258,14 @@ export declare type GetAnchorRequest = Message<"quartermaster.v1.GetAnchorReques
 export declare const GetAnchorRequestSchema: GenMessage<GetAnchorRequest>;
 
 /**
+ * Answers one anchor.
+ *
  * @generated from message quartermaster.v1.GetAnchorResponse
  */
 export declare type GetAnchorResponse = Message<"quartermaster.v1.GetAnchorResponse"> & {
   /**
+   * The anchor.
+   *
    * @generated from field: quartermaster.v1.Anchor anchor = 1;
    */
   anchor?: Anchor | undefined;
@@ -237,35 +278,41 @@ export declare type GetAnchorResponse = Message<"quartermaster.v1.GetAnchorRespo
 export declare const GetAnchorResponseSchema: GenMessage<GetAnchorResponse>;
 
 /**
+ * Asks for a page of anchors.
+ *
  * @generated from message quartermaster.v1.ListAnchorsRequest
  */
 export declare type ListAnchorsRequest = Message<"quartermaster.v1.ListAnchorsRequest"> & {
   /**
+   * UUID of the cluster.
+   *
    * @generated from field: string cluster_id = 1;
    */
   clusterId: string;
 
   /**
-   * default 100, at most 1000
+   * Default 100, at most 1000; more is taken as 1000, negative is INVALID_ARGUMENT. A page may hold fewer.
    *
    * @generated from field: int32 page_size = 2;
    */
   pageSize: number;
 
   /**
+   * next_page_token of the page before; empty for the first page. With other parameters than that page's: INVALID_ARGUMENT.
+   *
    * @generated from field: string page_token = 3;
    */
   pageToken: string;
 
   /**
-   * inclusive
+   * Only anchors created at or after this time.
    *
    * @generated from field: google.protobuf.Timestamp start_time = 4;
    */
   startTime?: Timestamp | undefined;
 
   /**
-   * exclusive
+   * Only anchors created before this time.
    *
    * @generated from field: google.protobuf.Timestamp end_time = 5;
    */
@@ -279,17 +326,21 @@ export declare type ListAnchorsRequest = Message<"quartermaster.v1.ListAnchorsRe
 export declare const ListAnchorsRequestSchema: GenMessage<ListAnchorsRequest>;
 
 /**
+ * A page of anchors.
+ *
  * @generated from message quartermaster.v1.ListAnchorsResponse
  */
 export declare type ListAnchorsResponse = Message<"quartermaster.v1.ListAnchorsResponse"> & {
   /**
-   * by log_index
+   * By log_index.
    *
    * @generated from field: repeated quartermaster.v1.Anchor anchors = 1;
    */
   anchors: Anchor[];
 
   /**
+   * Empty at the end.
+   *
    * @generated from field: string next_page_token = 2;
    */
   nextPageToken: string;
@@ -302,29 +353,35 @@ export declare type ListAnchorsResponse = Message<"quartermaster.v1.ListAnchorsR
 export declare const ListAnchorsResponseSchema: GenMessage<ListAnchorsResponse>;
 
 /**
+ * Asks for a page of leaves.
+ *
  * @generated from message quartermaster.v1.ListLeavesRequest
  */
 export declare type ListLeavesRequest = Message<"quartermaster.v1.ListLeavesRequest"> & {
   /**
+   * UUID of the anchor.
+   *
    * @generated from field: string anchor_id = 1;
    */
   anchorId: string;
 
   /**
-   * optional
+   * UUID, optional; saves a lookup over all clusters.
    *
    * @generated from field: string cluster_id = 2;
    */
   clusterId: string;
 
   /**
-   * default and at most 65536
+   * Default and at most 65536; more is taken as 65536, negative is INVALID_ARGUMENT.
    *
    * @generated from field: int32 page_size = 3;
    */
   pageSize: number;
 
   /**
+   * next_page_token of the page before; empty for the first page. Of another anchor: INVALID_ARGUMENT.
+   *
    * @generated from field: string page_token = 4;
    */
   pageToken: string;
@@ -337,20 +394,28 @@ export declare type ListLeavesRequest = Message<"quartermaster.v1.ListLeavesRequ
 export declare const ListLeavesRequestSchema: GenMessage<ListLeavesRequest>;
 
 /**
+ * A page of leaves.
+ *
  * @generated from message quartermaster.v1.ListLeavesResponse
  */
 export declare type ListLeavesResponse = Message<"quartermaster.v1.ListLeavesResponse"> & {
   /**
+   * N * 32 bytes, in the order submitted.
+   *
    * @generated from field: bytes packed_leaves = 1;
    */
   packedLeaves: Uint8Array;
 
   /**
+   * Position of the first of them in the batch.
+   *
    * @generated from field: uint32 first_leaf_index = 2;
    */
   firstLeafIndex: number;
 
   /**
+   * Empty at the end.
+   *
    * @generated from field: string next_page_token = 3;
    */
   nextPageToken: string;
@@ -363,28 +428,34 @@ export declare type ListLeavesResponse = Message<"quartermaster.v1.ListLeavesRes
 export declare const ListLeavesResponseSchema: GenMessage<ListLeavesResponse>;
 
 /**
+ * Asks for the receipt of one leaf.
+ *
  * @generated from message quartermaster.v1.GetInclusionProofRequest
  */
 export declare type GetInclusionProofRequest = Message<"quartermaster.v1.GetInclusionProofRequest"> & {
   /**
+   * UUID of the anchor.
+   *
    * @generated from field: string anchor_id = 1;
    */
   anchorId: string;
 
   /**
+   * Position of the leaf in the batch, from 0.
+   *
    * @generated from field: uint32 leaf_index = 2;
    */
   leafIndex: number;
 
   /**
-   * optional
+   * UUID, optional; saves a lookup over all clusters.
    *
    * @generated from field: string cluster_id = 3;
    */
   clusterId: string;
 
   /**
-   * 0: the latest; else the size of a committed head
+   * Size of the checkpoint to prove against: 0 for the latest, else the size of a committed head above the anchor's log_index.
    *
    * @generated from field: int64 tree_size = 4;
    */
@@ -398,10 +469,14 @@ export declare type GetInclusionProofRequest = Message<"quartermaster.v1.GetIncl
 export declare const GetInclusionProofRequestSchema: GenMessage<GetInclusionProofRequest>;
 
 /**
+ * Answers the receipt of one leaf.
+ *
  * @generated from message quartermaster.v1.GetInclusionProofResponse
  */
 export declare type GetInclusionProofResponse = Message<"quartermaster.v1.GetInclusionProofResponse"> & {
   /**
+   * The receipt.
+   *
    * @generated from field: quartermaster.v1.Receipt receipt = 1;
    */
   receipt?: Receipt | undefined;
@@ -420,42 +495,50 @@ export declare const GetInclusionProofResponseSchema: GenMessage<GetInclusionPro
  */
 export declare type Receipt = Message<"quartermaster.v1.Receipt"> & {
   /**
-   * to be compared with the caller's own digest, never taken from here
+   * To be compared with the caller's own digest, never taken from here.
    *
    * @generated from field: bytes leaf = 1;
    */
   leaf: Uint8Array;
 
   /**
+   * Position of the leaf in the batch, from 0.
+   *
    * @generated from field: uint32 leaf_index = 2;
    */
   leafIndex: number;
 
   /**
-   * from leaf to the anchor's root
+   * From the leaf to the anchor's root, which the record names.
    *
    * @generated from field: repeated bytes leaf_path = 3;
    */
   leafPath: Uint8Array[];
 
   /**
+   * The log entry, canonical JSON.
+   *
    * @generated from field: bytes record = 4;
    */
   record: Uint8Array;
 
   /**
+   * Position of `record` in the log, from 0.
+   *
    * @generated from field: int64 log_index = 5;
    */
   logIndex: bigint;
 
   /**
-   * from record to checkpoint
+   * From `record` to `checkpoint`.
    *
    * @generated from field: repeated bytes record_path = 6;
    */
   recordPath: Uint8Array[];
 
   /**
+   * A signed note.
+   *
    * @generated from field: string checkpoint = 7;
    */
   checkpoint: string;
@@ -468,22 +551,28 @@ export declare type Receipt = Message<"quartermaster.v1.Receipt"> & {
 export declare const ReceiptSchema: GenMessage<Receipt>;
 
 /**
+ * Asks for the receipts of many leaves.
+ *
  * @generated from message quartermaster.v1.BatchGetInclusionProofsRequest
  */
 export declare type BatchGetInclusionProofsRequest = Message<"quartermaster.v1.BatchGetInclusionProofsRequest"> & {
   /**
+   * UUID of the cluster that all of the anchors are in.
+   *
    * @generated from field: string cluster_id = 1;
    */
   clusterId: string;
 
   /**
-   * at most 1000
+   * 1 to 1000 of them.
    *
    * @generated from field: repeated quartermaster.v1.LeafReference references = 2;
    */
   references: LeafReference[];
 
   /**
+   * As in GetInclusionProofRequest, above the log_index of each of the anchors.
+   *
    * @generated from field: int64 tree_size = 3;
    */
   treeSize: bigint;
@@ -496,15 +585,21 @@ export declare type BatchGetInclusionProofsRequest = Message<"quartermaster.v1.B
 export declare const BatchGetInclusionProofsRequestSchema: GenMessage<BatchGetInclusionProofsRequest>;
 
 /**
+ * Names one leaf.
+ *
  * @generated from message quartermaster.v1.LeafReference
  */
 export declare type LeafReference = Message<"quartermaster.v1.LeafReference"> & {
   /**
+   * UUID of the anchor.
+   *
    * @generated from field: string anchor_id = 1;
    */
   anchorId: string;
 
   /**
+   * Position of the leaf in the batch, from 0.
+   *
    * @generated from field: uint32 leaf_index = 2;
    */
   leafIndex: number;
@@ -523,11 +618,15 @@ export declare const LeafReferenceSchema: GenMessage<LeafReference>;
  */
 export declare type BatchGetInclusionProofsResponse = Message<"quartermaster.v1.BatchGetInclusionProofsResponse"> & {
   /**
+   * A signed note.
+   *
    * @generated from field: string checkpoint = 1;
    */
   checkpoint: string;
 
   /**
+   * Each anchor once, in the order of first mention.
+   *
    * @generated from field: repeated quartermaster.v1.AnchorProof anchors = 2;
    */
   anchors: AnchorProof[];
@@ -540,25 +639,35 @@ export declare type BatchGetInclusionProofsResponse = Message<"quartermaster.v1.
 export declare const BatchGetInclusionProofsResponseSchema: GenMessage<BatchGetInclusionProofsResponse>;
 
 /**
+ * The half of a receipt that the leaves of one anchor share.
+ *
  * @generated from message quartermaster.v1.AnchorProof
  */
 export declare type AnchorProof = Message<"quartermaster.v1.AnchorProof"> & {
   /**
+   * The log entry, canonical JSON; names the anchor.
+   *
    * @generated from field: bytes record = 1;
    */
   record: Uint8Array;
 
   /**
+   * Position of `record` in the log, from 0.
+   *
    * @generated from field: int64 log_index = 2;
    */
   logIndex: bigint;
 
   /**
+   * From `record` to the checkpoint.
+   *
    * @generated from field: repeated bytes record_path = 3;
    */
   recordPath: Uint8Array[];
 
   /**
+   * In the order of mention.
+   *
    * @generated from field: repeated quartermaster.v1.LeafProof leaves = 4;
    */
   leaves: LeafProof[];
@@ -571,20 +680,28 @@ export declare type AnchorProof = Message<"quartermaster.v1.AnchorProof"> & {
 export declare const AnchorProofSchema: GenMessage<AnchorProof>;
 
 /**
+ * The half of a receipt that is each leaf's own.
+ *
  * @generated from message quartermaster.v1.LeafProof
  */
 export declare type LeafProof = Message<"quartermaster.v1.LeafProof"> & {
   /**
+   * To be compared with the caller's own digest, never taken from here.
+   *
    * @generated from field: bytes leaf = 1;
    */
   leaf: Uint8Array;
 
   /**
+   * Position of the leaf in the batch, from 0.
+   *
    * @generated from field: uint32 leaf_index = 2;
    */
   leafIndex: number;
 
   /**
+   * From the leaf to the anchor's root.
+   *
    * @generated from field: repeated bytes leaf_path = 3;
    */
   leafPath: Uint8Array[];
@@ -597,22 +714,28 @@ export declare type LeafProof = Message<"quartermaster.v1.LeafProof"> & {
 export declare const LeafProofSchema: GenMessage<LeafProof>;
 
 /**
+ * Sizes are literal here: 0 is the empty log, never the latest.
+ *
  * @generated from message quartermaster.v1.GetConsistencyProofRequest
  */
 export declare type GetConsistencyProofRequest = Message<"quartermaster.v1.GetConsistencyProofRequest"> & {
   /**
+   * UUID of the cluster.
+   *
    * @generated from field: string cluster_id = 1;
    */
   clusterId: string;
 
   /**
-   * 0 gives an empty path
+   * 0, or the size of a committed head. 0, or equal to second_size, gives an empty path.
    *
    * @generated from field: int64 first_size = 2;
    */
   firstSize: bigint;
 
   /**
+   * The size of a committed head, at least first_size.
+   *
    * @generated from field: int64 second_size = 3;
    */
   secondSize: bigint;
@@ -625,10 +748,14 @@ export declare type GetConsistencyProofRequest = Message<"quartermaster.v1.GetCo
 export declare const GetConsistencyProofRequestSchema: GenMessage<GetConsistencyProofRequest>;
 
 /**
+ * Answers a consistency proof.
+ *
  * @generated from message quartermaster.v1.GetConsistencyProofResponse
  */
 export declare type GetConsistencyProofResponse = Message<"quartermaster.v1.GetConsistencyProofResponse"> & {
   /**
+   * As in RFC 9162 section 2.1.4.
+   *
    * @generated from field: repeated bytes consistency_path = 1;
    */
   consistencyPath: Uint8Array[];
@@ -641,16 +768,20 @@ export declare type GetConsistencyProofResponse = Message<"quartermaster.v1.GetC
 export declare const GetConsistencyProofResponseSchema: GenMessage<GetConsistencyProofResponse>;
 
 /**
+ * Asks for a checkpoint.
+ *
  * @generated from message quartermaster.v1.GetCheckpointRequest
  */
 export declare type GetCheckpointRequest = Message<"quartermaster.v1.GetCheckpointRequest"> & {
   /**
+   * UUID of the cluster.
+   *
    * @generated from field: string cluster_id = 1;
    */
   clusterId: string;
 
   /**
-   * 0: the latest; else the size of a committed head
+   * 0 for the latest; else the size of a committed head.
    *
    * @generated from field: int64 tree_size = 2;
    */
@@ -664,10 +795,14 @@ export declare type GetCheckpointRequest = Message<"quartermaster.v1.GetCheckpoi
 export declare const GetCheckpointRequestSchema: GenMessage<GetCheckpointRequest>;
 
 /**
+ * Answers a checkpoint.
+ *
  * @generated from message quartermaster.v1.GetCheckpointResponse
  */
 export declare type GetCheckpointResponse = Message<"quartermaster.v1.GetCheckpointResponse"> & {
   /**
+   * A signed note.
+   *
    * @generated from field: string checkpoint = 1;
    */
   checkpoint: string;
@@ -680,10 +815,14 @@ export declare type GetCheckpointResponse = Message<"quartermaster.v1.GetCheckpo
 export declare const GetCheckpointResponseSchema: GenMessage<GetCheckpointResponse>;
 
 /**
+ * Asks for the checkpoints to come.
+ *
  * @generated from message quartermaster.v1.WatchCheckpointsRequest
  */
 export declare type WatchCheckpointsRequest = Message<"quartermaster.v1.WatchCheckpointsRequest"> & {
   /**
+   * UUID of the cluster.
+   *
    * @generated from field: string cluster_id = 1;
    */
   clusterId: string;
@@ -696,10 +835,14 @@ export declare type WatchCheckpointsRequest = Message<"quartermaster.v1.WatchChe
 export declare const WatchCheckpointsRequestSchema: GenMessage<WatchCheckpointsRequest>;
 
 /**
+ * One of a stream of checkpoints, each larger than the one before.
+ *
  * @generated from message quartermaster.v1.WatchCheckpointsResponse
  */
 export declare type WatchCheckpointsResponse = Message<"quartermaster.v1.WatchCheckpointsResponse"> & {
   /**
+   * A signed note.
+   *
    * @generated from field: string checkpoint = 1;
    */
   checkpoint: string;
@@ -712,10 +855,14 @@ export declare type WatchCheckpointsResponse = Message<"quartermaster.v1.WatchCh
 export declare const WatchCheckpointsResponseSchema: GenMessage<WatchCheckpointsResponse>;
 
 /**
+ * Asks what a log is.
+ *
  * @generated from message quartermaster.v1.GetLogRequest
  */
 export declare type GetLogRequest = Message<"quartermaster.v1.GetLogRequest"> & {
   /**
+   * UUID of the cluster.
+   *
    * @generated from field: string cluster_id = 1;
    */
   clusterId: string;
@@ -728,25 +875,35 @@ export declare type GetLogRequest = Message<"quartermaster.v1.GetLogRequest"> & 
 export declare const GetLogRequestSchema: GenMessage<GetLogRequest>;
 
 /**
+ * What a log is.
+ *
  * @generated from message quartermaster.v1.GetLogResponse
  */
 export declare type GetLogResponse = Message<"quartermaster.v1.GetLogResponse"> & {
   /**
+   * UUID of the cluster.
+   *
    * @generated from field: string cluster_id = 1;
    */
   clusterId: string;
 
   /**
+   * First line of the log's checkpoints and name of its keys, fixed when the cluster was created; at most 255 bytes.
+   *
    * @generated from field: string origin = 2;
    */
   origin: string;
 
   /**
+   * Its Ed25519 keys, each once.
+   *
    * @generated from field: repeated quartermaster.v1.LogKey keys = 3;
    */
   keys: LogKey[];
 
   /**
+   * The most leaves that this server takes in one CreateAnchor.
+   *
    * @generated from field: uint32 max_leaf_count = 4;
    */
   maxLeafCount: number;
@@ -759,21 +916,27 @@ export declare type GetLogResponse = Message<"quartermaster.v1.GetLogResponse"> 
 export declare const GetLogResponseSchema: GenMessage<GetLogResponse>;
 
 /**
+ * A public key of a log, and the sizes that it signs.
+ *
  * @generated from message quartermaster.v1.LogKey
  */
 export declare type LogKey = Message<"quartermaster.v1.LogKey"> & {
   /**
+   * C2SP verifier key: `name+hex(key id)+base64(type || public key)`.
+   *
    * @generated from field: string vkey = 1;
    */
   vkey: string;
 
   /**
+   * The first size that it signs.
+   *
    * @generated from field: int64 first_size = 2;
    */
   firstSize: bigint;
 
   /**
-   * set when retired: trust no larger size under this key
+   * Set when retired: trust no larger size under this key.
    *
    * @generated from field: optional int64 last_size = 3;
    */
@@ -787,17 +950,59 @@ export declare type LogKey = Message<"quartermaster.v1.LogKey"> & {
 export declare const LogKeySchema: GenMessage<LogKey>;
 
 /**
- * The first release's wire API, to be carried into the project's proto/ with doc comments in full (errors, limits, examples).
- * Numbers, types and names here are fixed; what comes later is added, never changed.
+ * Anchors digests of events in an append-only log, and proves that they are there.
  *
- * Hashes are 32 bytes (SHA-256). Sizes and log indexes fit in 63 bits (AIP-141: no unsigned in new fields; uint32 only where
- * existing gateways already have it). A `checkpoint` is a C2SP signed note, verbatim.
+ * A *cluster* (one tenant) has one log. The 32-byte *leaves* of one CreateAnchor call make one *anchor*: the RFC 6962 tree
+ * over them, described by a *record*, whose bytes are one entry of the cluster's log, itself an RFC 6962 tree. A
+ * *checkpoint* is a C2SP signed note (c2sp.org/tlog-checkpoint) over the size and root of that log. A *receipt* leads from
+ * a leaf to its record and from the record to a checkpoint, and is verified offline with the log's public keys alone.
+ *
+ * Conventions:
+ *  - Hashes are 32 bytes (SHA-256). Paths list them from the leaf up, as in RFC 9162 section 2.1.
+ *  - Ids are UUIDs of 8-4-4-4-12 hexadecimal digits, of any case and version; they are answered in lower case.
+ *  - Sizes and indexes of a log are int64 and never negative. tree_size 0 means the latest, where a field says so.
+ *  - Page tokens are opaque. One is good for the request that it was given for, with any page_size (AIP-158).
+ *
+ * Errors are google.rpc statuses with details in the trailer `grpc-status-details-bin`: ErrorInfo (domain
+ * `quartermaster.dev`, a stable reason), BadRequest with up to 8 field violations, and RetryInfo where, and only where, the
+ * same call can succeed later. Details are at most 4 KiB. Every method may answer:
+ *  - INVALID_ARGUMENT: a field is malformed (see the field), or the message cannot be decoded.
+ *  - NOT_FOUND: the cluster is unknown (reason CLUSTER_NOT_FOUND).
+ *  - RESOURCE_EXHAUSTED: with RetryInfo, a queue, quota or the memory budget is full; without, the message is too large
+ *    (requests other than CreateAnchor: 256 KiB).
+ *  - UNAVAILABLE, with RetryInfo: the database is away, or this server is shutting down.
+ *  - DEADLINE_EXCEEDED: also for a read that came without a deadline, after 30 seconds by default.
+ *  - DATA_LOSS: evidence that the stored log was rolled back, forked or damaged. Tell a human.
+ *  - UNAUTHENTICATED, PERMISSION_DENIED: where the server asks who calls.
+ *  - INTERNAL: a defect; the message names an id under which the server's log has more.
  *
  * @generated from service quartermaster.v1.QuartermasterNotary
  */
 export declare const QuartermasterNotary: GenService<{
   /**
-   * Answers after the commit, never before. At most one anchor for one (cluster_id, request_id), for ever.
+   * Anchors one batch of leaves. Answers after the commit, never before: an anchor that was answered is durable and never
+   * changes.
+   *
+   * With a request_id there is at most one anchor for one (cluster_id, request_id), for ever, across retries, replicas and
+   * crashes: the same content again (leaves, etcd_revision) answers the first anchor with `replayed` set, in every state of
+   * the cluster. Without one delivery is at least once: a resend is a second anchor, which is harmless.
+   *
+   * A call without a deadline waits. One whose deadline passes before its anchor is sequenced is dropped; one that is
+   * cancelled or times out later may still have been anchored: repeat it with the same request_id.
+   *
+   * Errors:
+   *  - RESOURCE_EXHAUSTED without RetryInfo: too many leaves (TOO_MANY_LEAVES) or bytes (MESSAGE_TOO_LARGE): split the batch.
+   *  - RESOURCE_EXHAUSTED with RetryInfo: QUEUE_FULL, MEMORY_BUDGET_FULL, READ_TIMEOUT: again later.
+   *  - ALREADY_EXISTS: the request_id was used with other content (REQUEST_ID_REUSED).
+   *  - FAILED_PRECONDITION: the cluster is frozen, or sealed without a successor (CLUSTER_FROZEN, CLUSTER_SEALED), or the
+   *    server's signing key is not this log's (SIGNING_KEY_MISMATCH).
+   *  - UNAVAILABLE: CLUSTER_RECOVERING, STORAGE_UNAVAILABLE, DRAINING; OUTCOME_UNKNOWN: it may have been anchored.
+   *  - DATA_LOSS: known_checkpoint proves that the log lost or changed what was signed (LOG_ROLLED_BACK, LOG_FORKED).
+   *
+   * Example, with grpcurl (bytes are base64 there):
+   *
+   *     grpcurl -plaintext -d '{"cluster_id": "'$CLUSTER'", "leaves": ["'$(sha256sum event | xxd -r -p | base64)'"]}' \
+   *       127.0.0.1:7070 quartermaster.v1.QuartermasterNotary/CreateAnchor
    *
    * @generated from rpc quartermaster.v1.QuartermasterNotary.CreateAnchor
    */
@@ -807,6 +1012,8 @@ export declare const QuartermasterNotary: GenService<{
     output: typeof CreateAnchorResponseSchema;
   },
   /**
+   * One anchor. NOT_FOUND (ANCHOR_NOT_FOUND) where there is none of that id, or not in that cluster.
+   *
    * @generated from rpc quartermaster.v1.QuartermasterNotary.GetAnchor
    */
   getAnchor: {
@@ -815,6 +1022,8 @@ export declare const QuartermasterNotary: GenService<{
     output: typeof GetAnchorResponseSchema;
   },
   /**
+   * The anchors of a cluster in the order of its log, by pages.
+   *
    * @generated from rpc quartermaster.v1.QuartermasterNotary.ListAnchors
    */
   listAnchors: {
@@ -823,6 +1032,8 @@ export declare const QuartermasterNotary: GenService<{
     output: typeof ListAnchorsResponseSchema;
   },
   /**
+   * The leaves of one anchor in the order submitted, by pages. NOT_FOUND (ANCHOR_NOT_FOUND) as in GetAnchor.
+   *
    * @generated from rpc quartermaster.v1.QuartermasterNotary.ListLeaves
    */
   listLeaves: {
@@ -831,6 +1042,13 @@ export declare const QuartermasterNotary: GenService<{
     output: typeof ListLeavesResponseSchema;
   },
   /**
+   * The receipt of one leaf.
+   *
+   * Errors:
+   *  - NOT_FOUND: no such anchor (ANCHOR_NOT_FOUND), or tree_size is no committed head (TREE_SIZE_NOT_COMMITTED).
+   *  - OUT_OF_RANGE: leaf_index is not below the anchor's leaf_count (LEAF_INDEX_OUT_OF_RANGE), or tree_size is past the end
+   *    of the log or does not reach the anchor (TREE_SIZE_OUT_OF_RANGE).
+   *
    * @generated from rpc quartermaster.v1.QuartermasterNotary.GetInclusionProof
    */
   getInclusionProof: {
@@ -839,6 +1057,9 @@ export declare const QuartermasterNotary: GenService<{
     output: typeof GetInclusionProofResponseSchema;
   },
   /**
+   * Receipts of up to 1000 leaves of one cluster, under one checkpoint, all or nothing (AIP-231). Errors as in
+   * GetInclusionProof: one bad reference fails the whole call.
+   *
    * @generated from rpc quartermaster.v1.QuartermasterNotary.BatchGetInclusionProofs
    */
   batchGetInclusionProofs: {
@@ -847,6 +1068,13 @@ export declare const QuartermasterNotary: GenService<{
     output: typeof BatchGetInclusionProofsResponseSchema;
   },
   /**
+   * Proves that the log of one size is a beginning of the log of another (RFC 9162 section 2.1.4).
+   *
+   * Errors:
+   *  - INVALID_ARGUMENT: a negative size, or first_size > second_size.
+   *  - OUT_OF_RANGE: a size past the end of the log (TREE_SIZE_OUT_OF_RANGE).
+   *  - NOT_FOUND: a size that is no committed head (TREE_SIZE_NOT_COMMITTED).
+   *
    * @generated from rpc quartermaster.v1.QuartermasterNotary.GetConsistencyProof
    */
   getConsistencyProof: {
@@ -855,6 +1083,11 @@ export declare const QuartermasterNotary: GenService<{
     output: typeof GetConsistencyProofResponseSchema;
   },
   /**
+   * A checkpoint of the log. A fresh cluster has the signed checkpoint of size 0.
+   *
+   * Errors: OUT_OF_RANGE (TREE_SIZE_OUT_OF_RANGE) past the end, NOT_FOUND (TREE_SIZE_NOT_COMMITTED) where the size is no
+   * committed head.
+   *
    * @generated from rpc quartermaster.v1.QuartermasterNotary.GetCheckpoint
    */
   getCheckpoint: {
@@ -863,7 +1096,8 @@ export declare const QuartermasterNotary: GenService<{
     output: typeof GetCheckpointResponseSchema;
   },
   /**
-   * The current checkpoint at once, then the newest, at most one a second.
+   * The current checkpoint at once, then the newest whenever the log has grown, at most one a second. A slow reader misses
+   * those in between, never the last. Ends with UNAVAILABLE when the server shuts down: watch again.
    *
    * @generated from rpc quartermaster.v1.QuartermasterNotary.WatchCheckpoints
    */
@@ -873,7 +1107,8 @@ export declare const QuartermasterNotary: GenService<{
     output: typeof WatchCheckpointsResponseSchema;
   },
   /**
-   * Origin, keys and limits. A convenience: verifiers pin keys out of band.
+   * Origin, public keys and limits of a cluster's log. A convenience: verifiers pin keys out of band, since whoever can
+   * forge a log can forge this answer.
    *
    * @generated from rpc quartermaster.v1.QuartermasterNotary.GetLog
    */

@@ -194,11 +194,31 @@ export const LogKeySchema = /*@__PURE__*/
   messageDesc(file_quartermaster_v1_notary, 25);
 
 /**
- * The first release's wire API, to be carried into the project's proto/ with doc comments in full (errors, limits, examples).
- * Numbers, types and names here are fixed; what comes later is added, never changed.
+ * Anchors digests of events in an append-only log, and proves that they are there.
  *
- * Hashes are 32 bytes (SHA-256). Sizes and log indexes fit in 63 bits (AIP-141: no unsigned in new fields; uint32 only where
- * existing gateways already have it). A `checkpoint` is a C2SP signed note, verbatim.
+ * A *cluster* (one tenant) has one log. The 32-byte *leaves* of one CreateAnchor call make one *anchor*: the RFC 6962 tree
+ * over them, described by a *record*, whose bytes are one entry of the cluster's log, itself an RFC 6962 tree. A
+ * *checkpoint* is a C2SP signed note (c2sp.org/tlog-checkpoint) over the size and root of that log. A *receipt* leads from
+ * a leaf to its record and from the record to a checkpoint, and is verified offline with the log's public keys alone.
+ *
+ * Conventions:
+ *  - Hashes are 32 bytes (SHA-256). Paths list them from the leaf up, as in RFC 9162 section 2.1.
+ *  - Ids are UUIDs of 8-4-4-4-12 hexadecimal digits, of any case and version; they are answered in lower case.
+ *  - Sizes and indexes of a log are int64 and never negative. tree_size 0 means the latest, where a field says so.
+ *  - Page tokens are opaque. One is good for the request that it was given for, with any page_size (AIP-158).
+ *
+ * Errors are google.rpc statuses with details in the trailer `grpc-status-details-bin`: ErrorInfo (domain
+ * `quartermaster.dev`, a stable reason), BadRequest with up to 8 field violations, and RetryInfo where, and only where, the
+ * same call can succeed later. Details are at most 4 KiB. Every method may answer:
+ *  - INVALID_ARGUMENT: a field is malformed (see the field), or the message cannot be decoded.
+ *  - NOT_FOUND: the cluster is unknown (reason CLUSTER_NOT_FOUND).
+ *  - RESOURCE_EXHAUSTED: with RetryInfo, a queue, quota or the memory budget is full; without, the message is too large
+ *    (requests other than CreateAnchor: 256 KiB).
+ *  - UNAVAILABLE, with RetryInfo: the database is away, or this server is shutting down.
+ *  - DEADLINE_EXCEEDED: also for a read that came without a deadline, after 30 seconds by default.
+ *  - DATA_LOSS: evidence that the stored log was rolled back, forked or damaged. Tell a human.
+ *  - UNAUTHENTICATED, PERMISSION_DENIED: where the server asks who calls.
+ *  - INTERNAL: a defect; the message names an id under which the server's log has more.
  *
  * @generated from service quartermaster.v1.QuartermasterNotary
  */

@@ -12,48 +12,62 @@ import type { Timestamp } from "@bufbuild/protobuf/wkt";
 export declare const file_quartermaster_v1_registry: GenFile;
 
 /**
+ * A tenant.
+ *
  * @generated from message quartermaster.v1.Cluster
  */
 export declare type Cluster = Message<"quartermaster.v1.Cluster"> & {
   /**
+   * UUID.
+   *
    * @generated from field: string cluster_id = 1;
    */
   clusterId: string;
 
   /**
+   * For people; at most 256 bytes.
+   *
    * @generated from field: string display_name = 2;
    */
   displayName: string;
 
   /**
+   * First line of the log's checkpoints and name of its keys; ends in cluster_id; at most 255 bytes.
+   *
    * @generated from field: string origin = 3;
    */
   origin: string;
 
   /**
+   * What it does at present.
+   *
    * @generated from field: quartermaster.v1.ClusterState state = 4;
    */
   state: ClusterState;
 
   /**
+   * Why; empty for a cluster whose state never changed.
+   *
    * @generated from field: string state_reason = 5;
    */
   stateReason: string;
 
   /**
+   * When it was created.
+   *
    * @generated from field: google.protobuf.Timestamp create_time = 6;
    */
   createTime?: Timestamp | undefined;
 
   /**
-   * the sealed cluster that this one succeeds
+   * The sealed cluster that this one succeeds; empty for none.
    *
    * @generated from field: string predecessor_id = 7;
    */
   predecessorId: string;
 
   /**
-   * of a sealed cluster: where its CreateAnchor calls go now
+   * Of a sealed cluster: where its CreateAnchor calls go now; empty for none.
    *
    * @generated from field: string successor_id = 8;
    */
@@ -67,30 +81,35 @@ export declare type Cluster = Message<"quartermaster.v1.Cluster"> & {
 export declare const ClusterSchema: GenMessage<Cluster>;
 
 /**
+ * Asks for a new cluster.
+ *
  * @generated from message quartermaster.v1.CreateClusterRequest
  */
 export declare type CreateClusterRequest = Message<"quartermaster.v1.CreateClusterRequest"> & {
   /**
-   * optional UUID; made here if empty
+   * UUID, optional; made here if empty.
    *
    * @generated from field: string cluster_id = 1;
    */
   clusterId: string;
 
   /**
+   * For people; at most 256 bytes.
+   *
    * @generated from field: string display_name = 2;
    */
   displayName: string;
 
   /**
-   * UUID, makes a retry safe
+   * UUID, optional: makes a retry safe. The same again answers the first cluster.
    *
    * @generated from field: string request_id = 3;
    */
   requestId: string;
 
   /**
-   * a sealed cluster without a successor
+   * UUID of a sealed cluster without a successor, optional: the new one takes over its CreateAnchor calls, and its first
+   * log entry says so.
    *
    * @generated from field: string predecessor_id = 4;
    */
@@ -104,10 +123,14 @@ export declare type CreateClusterRequest = Message<"quartermaster.v1.CreateClust
 export declare const CreateClusterRequestSchema: GenMessage<CreateClusterRequest>;
 
 /**
+ * Answers the new cluster.
+ *
  * @generated from message quartermaster.v1.CreateClusterResponse
  */
 export declare type CreateClusterResponse = Message<"quartermaster.v1.CreateClusterResponse"> & {
   /**
+   * The cluster.
+   *
    * @generated from field: quartermaster.v1.Cluster cluster = 1;
    */
   cluster?: Cluster | undefined;
@@ -120,10 +143,14 @@ export declare type CreateClusterResponse = Message<"quartermaster.v1.CreateClus
 export declare const CreateClusterResponseSchema: GenMessage<CreateClusterResponse>;
 
 /**
+ * Asks for one cluster.
+ *
  * @generated from message quartermaster.v1.GetClusterRequest
  */
 export declare type GetClusterRequest = Message<"quartermaster.v1.GetClusterRequest"> & {
   /**
+   * UUID.
+   *
    * @generated from field: string cluster_id = 1;
    */
   clusterId: string;
@@ -136,10 +163,14 @@ export declare type GetClusterRequest = Message<"quartermaster.v1.GetClusterRequ
 export declare const GetClusterRequestSchema: GenMessage<GetClusterRequest>;
 
 /**
+ * Answers one cluster.
+ *
  * @generated from message quartermaster.v1.GetClusterResponse
  */
 export declare type GetClusterResponse = Message<"quartermaster.v1.GetClusterResponse"> & {
   /**
+   * The cluster.
+   *
    * @generated from field: quartermaster.v1.Cluster cluster = 1;
    */
   cluster?: Cluster | undefined;
@@ -152,15 +183,21 @@ export declare type GetClusterResponse = Message<"quartermaster.v1.GetClusterRes
 export declare const GetClusterResponseSchema: GenMessage<GetClusterResponse>;
 
 /**
+ * Asks for a page of clusters.
+ *
  * @generated from message quartermaster.v1.ListClustersRequest
  */
 export declare type ListClustersRequest = Message<"quartermaster.v1.ListClustersRequest"> & {
   /**
+   * Default 100, at most 1000; more is taken as 1000, negative is INVALID_ARGUMENT.
+   *
    * @generated from field: int32 page_size = 1;
    */
   pageSize: number;
 
   /**
+   * next_page_token of the page before; empty for the first page.
+   *
    * @generated from field: string page_token = 2;
    */
   pageToken: string;
@@ -173,15 +210,21 @@ export declare type ListClustersRequest = Message<"quartermaster.v1.ListClusters
 export declare const ListClustersRequestSchema: GenMessage<ListClustersRequest>;
 
 /**
+ * A page of clusters.
+ *
  * @generated from message quartermaster.v1.ListClustersResponse
  */
 export declare type ListClustersResponse = Message<"quartermaster.v1.ListClustersResponse"> & {
   /**
+   * By cluster_id.
+   *
    * @generated from field: repeated quartermaster.v1.Cluster clusters = 1;
    */
   clusters: Cluster[];
 
   /**
+   * Empty at the end.
+   *
    * @generated from field: string next_page_token = 2;
    */
   nextPageToken: string;
@@ -194,15 +237,21 @@ export declare type ListClustersResponse = Message<"quartermaster.v1.ListCluster
 export declare const ListClustersResponseSchema: GenMessage<ListClustersResponse>;
 
 /**
+ * Asks for a stop.
+ *
  * @generated from message quartermaster.v1.FreezeClusterRequest
  */
 export declare type FreezeClusterRequest = Message<"quartermaster.v1.FreezeClusterRequest"> & {
   /**
+   * UUID.
+   *
    * @generated from field: string cluster_id = 1;
    */
   clusterId: string;
 
   /**
+   * For people; at most 256 bytes.
+   *
    * @generated from field: string reason = 2;
    */
   reason: string;
@@ -215,10 +264,14 @@ export declare type FreezeClusterRequest = Message<"quartermaster.v1.FreezeClust
 export declare const FreezeClusterRequestSchema: GenMessage<FreezeClusterRequest>;
 
 /**
+ * Answers the frozen cluster.
+ *
  * @generated from message quartermaster.v1.FreezeClusterResponse
  */
 export declare type FreezeClusterResponse = Message<"quartermaster.v1.FreezeClusterResponse"> & {
   /**
+   * The cluster.
+   *
    * @generated from field: quartermaster.v1.Cluster cluster = 1;
    */
   cluster?: Cluster | undefined;
@@ -231,21 +284,28 @@ export declare type FreezeClusterResponse = Message<"quartermaster.v1.FreezeClus
 export declare const FreezeClusterResponseSchema: GenMessage<FreezeClusterResponse>;
 
 /**
+ * Asks to go on.
+ *
  * @generated from message quartermaster.v1.ThawClusterRequest
  */
 export declare type ThawClusterRequest = Message<"quartermaster.v1.ThawClusterRequest"> & {
   /**
+   * UUID.
+   *
    * @generated from field: string cluster_id = 1;
    */
   clusterId: string;
 
   /**
+   * For people; at most 256 bytes.
+   *
    * @generated from field: string reason = 2;
    */
   reason: string;
 
   /**
-   * needed to leave RECOVERING: the newest checkpoint known outside the database, which the log must contain
+   * Needed to leave RECOVERING: the newest checkpoint known outside of the database, which the log must contain. At most
+   * 4 KiB.
    *
    * @generated from field: string confirmed_checkpoint = 3;
    */
@@ -259,10 +319,14 @@ export declare type ThawClusterRequest = Message<"quartermaster.v1.ThawClusterRe
 export declare const ThawClusterRequestSchema: GenMessage<ThawClusterRequest>;
 
 /**
+ * Answers the cluster.
+ *
  * @generated from message quartermaster.v1.ThawClusterResponse
  */
 export declare type ThawClusterResponse = Message<"quartermaster.v1.ThawClusterResponse"> & {
   /**
+   * The cluster.
+   *
    * @generated from field: quartermaster.v1.Cluster cluster = 1;
    */
   cluster?: Cluster | undefined;
@@ -275,35 +339,42 @@ export declare type ThawClusterResponse = Message<"quartermaster.v1.ThawClusterR
 export declare const ThawClusterResponseSchema: GenMessage<ThawClusterResponse>;
 
 /**
+ * What a cluster does at present. Reads are served in every state, and so are replays of a request_id.
+ *
  * @generated from enum quartermaster.v1.ClusterState
  */
 export enum ClusterState {
   /**
+   * Never answered.
+   *
    * @generated from enum value: CLUSTER_STATE_UNSPECIFIED = 0;
    */
   UNSPECIFIED = 0,
 
   /**
+   * Takes anchors.
+   *
    * @generated from enum value: CLUSTER_STATE_ACTIVE = 1;
    */
   ACTIVE = 1,
 
   /**
-   * by an operator; can be thawed
+   * By an operator; can be thawed. CreateAnchor is FAILED_PRECONDITION.
    *
    * @generated from enum value: CLUSTER_STATE_FROZEN = 2;
    */
   FROZEN = 2,
 
   /**
-   * the stored head may be older than what was acknowledged; see ThawCluster
+   * The stored head may be older than what was acknowledged; see ThawCluster. CreateAnchor is UNAVAILABLE.
    *
    * @generated from enum value: CLUSTER_STATE_RECOVERING = 3;
    */
   RECOVERING = 3,
 
   /**
-   * signed evidence contradicts the log; final
+   * Signed evidence contradicts the log, or acknowledged data was lost; final. CreateAnchor goes to the successor, or is
+   * FAILED_PRECONDITION while there is none.
    *
    * @generated from enum value: CLUSTER_STATE_SEALED = 4;
    */
@@ -316,12 +387,24 @@ export enum ClusterState {
 export declare const ClusterStateSchema: GenEnum<ClusterState>;
 
 /**
- * For operators.
+ * For operators: clusters and their states. Conventions and errors that every method may answer are those of
+ * QuartermasterNotary.
  *
  * @generated from service quartermaster.v1.QuartermasterRegistry
  */
 export declare const QuartermasterRegistry: GenService<{
   /**
+   * Creates a cluster: a fresh log with an origin and signing keys of its own, and a signed checkpoint of size 0.
+   *
+   * Errors:
+   *  - ALREADY_EXISTS: the cluster_id is taken (CLUSTER_EXISTS).
+   *  - FAILED_PRECONDITION: the predecessor is unknown, not sealed, or has a successor (PREDECESSOR_REFUSED).
+   *
+   * Example:
+   *
+   *     grpcurl -plaintext -d '{"display_name": "production"}' \
+   *       127.0.0.1:7070 quartermaster.v1.QuartermasterRegistry/CreateCluster
+   *
    * @generated from rpc quartermaster.v1.QuartermasterRegistry.CreateCluster
    */
   createCluster: {
@@ -330,6 +413,8 @@ export declare const QuartermasterRegistry: GenService<{
     output: typeof CreateClusterResponseSchema;
   },
   /**
+   * One cluster. NOT_FOUND (CLUSTER_NOT_FOUND) where there is none of that id.
+   *
    * @generated from rpc quartermaster.v1.QuartermasterRegistry.GetCluster
    */
   getCluster: {
@@ -338,6 +423,8 @@ export declare const QuartermasterRegistry: GenService<{
     output: typeof GetClusterResponseSchema;
   },
   /**
+   * All clusters by cluster_id, by pages.
+   *
    * @generated from rpc quartermaster.v1.QuartermasterRegistry.ListClusters
    */
   listClusters: {
@@ -346,6 +433,10 @@ export declare const QuartermasterRegistry: GenService<{
     output: typeof ListClustersResponseSchema;
   },
   /**
+   * Stops appends. When it has answered, none is under way any more; reads go on. Answers a frozen cluster as it is.
+   *
+   * Errors: NOT_FOUND (CLUSTER_NOT_FOUND), FAILED_PRECONDITION where the cluster is sealed or recovering.
+   *
    * @generated from rpc quartermaster.v1.QuartermasterRegistry.FreezeCluster
    */
   freezeCluster: {
@@ -354,6 +445,15 @@ export declare const QuartermasterRegistry: GenService<{
     output: typeof FreezeClusterResponseSchema;
   },
   /**
+   * Lets appends go on, from FROZEN or from RECOVERING. Answers an active cluster as it is.
+   *
+   * Out of RECOVERING it needs the newest checkpoint known outside of the database. If the stored log contains it, nothing
+   * was lost and the log goes on. Else what was acknowledged is missing, and going on would sign a second history: create a
+   * successor instead.
+   *
+   * Errors: NOT_FOUND (CLUSTER_NOT_FOUND), INVALID_ARGUMENT (a malformed or foreign checkpoint), FAILED_PRECONDITION
+   * (THAW_REFUSED: none was given, or the log does not contain it; CLUSTER_SEALED).
+   *
    * @generated from rpc quartermaster.v1.QuartermasterRegistry.ThawCluster
    */
   thawCluster: {

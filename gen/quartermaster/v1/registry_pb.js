@@ -95,13 +95,16 @@ export const ClusterStateSchema = /*@__PURE__*/
   enumDesc(file_quartermaster_v1_registry, 0);
 
 /**
+ * What a cluster does at present. Reads are served in every state, and so are replays of a request_id.
+ *
  * @generated from enum quartermaster.v1.ClusterState
  */
 export const ClusterState = /*@__PURE__*/
   tsEnum(ClusterStateSchema);
 
 /**
- * For operators.
+ * For operators: clusters and their states. Conventions and errors that every method may answer are those of
+ * QuartermasterNotary.
  *
  * @generated from service quartermaster.v1.QuartermasterRegistry
  */
