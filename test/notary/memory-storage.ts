@@ -82,6 +82,11 @@ export class MemoryStorage implements Storage {
     });
   }
 
+  /** Ends all faults. */
+  heal(): void {
+    this.#arounds.clear();
+  }
+
   callsOf(method: Method): number {
     return this.calls.filter((call) => call.method === method).length;
   }
