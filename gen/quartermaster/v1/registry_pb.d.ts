@@ -397,8 +397,9 @@ export declare const QuartermasterRegistry: GenService<{
    * Creates a cluster: a fresh log with an origin and signing keys of its own, and a signed checkpoint of size 0.
    *
    * Errors:
-   *  - ALREADY_EXISTS: the cluster_id is taken (CLUSTER_EXISTS).
-   *  - FAILED_PRECONDITION: the predecessor is unknown, not sealed, or has a successor (PREDECESSOR_REFUSED).
+   *  - ALREADY_EXISTS: the cluster_id is taken (CLUSTER_EXISTS), or the request_id made another cluster (REQUEST_ID_REUSED).
+   *  - NOT_FOUND: the predecessor is unknown (CLUSTER_NOT_FOUND).
+   *  - FAILED_PRECONDITION: the predecessor is not sealed, or has a successor (PREDECESSOR_REFUSED).
    *
    * Example:
    *
@@ -433,9 +434,11 @@ export declare const QuartermasterRegistry: GenService<{
     output: typeof ListClustersResponseSchema;
   },
   /**
-   * Stops appends. When it has answered, none is under way any more; reads go on. Answers a frozen cluster as it is.
+   * Stops appends. When it has answered, none is under way any more; reads go on. Of a frozen cluster the
+   * reason is changed.
    *
-   * Errors: NOT_FOUND (CLUSTER_NOT_FOUND), FAILED_PRECONDITION where the cluster is sealed or recovering.
+   * Errors: NOT_FOUND (CLUSTER_NOT_FOUND); a cluster that takes no anchors already is FAILED_PRECONDITION (CLUSTER_SEALED) or
+   * UNAVAILABLE (CLUSTER_RECOVERING).
    *
    * @generated from rpc quartermaster.v1.QuartermasterRegistry.FreezeCluster
    */
@@ -452,7 +455,8 @@ export declare const QuartermasterRegistry: GenService<{
    * successor instead.
    *
    * Errors: NOT_FOUND (CLUSTER_NOT_FOUND), INVALID_ARGUMENT (a malformed or foreign checkpoint), FAILED_PRECONDITION
-   * (THAW_REFUSED: none was given, or the log does not contain it; CLUSTER_SEALED).
+   * (THAW_REFUSED: none was given, the log does not contain it, or the state changed meanwhile; CLUSTER_SEALED), DATA_LOSS
+   * (LOG_FORKED: this very server signed what the log lacks; the cluster is sealed).
    *
    * @generated from rpc quartermaster.v1.QuartermasterRegistry.ThawCluster
    */
