@@ -52,6 +52,8 @@ export interface NotaryUnderTestOptions {
   readonly seed?: Uint8Array;
   readonly limits?: NotaryServerOptions['limits'];
   readonly outcomePatienceMs?: number;
+  /** Milliseconds since the epoch. */
+  readonly now?: () => number;
   /** Called before each signature, with what is going to be signed. */
   readonly beforeSigning?: (noteText: string) => Promise<void>;
 }
@@ -80,6 +82,7 @@ export async function startNotary(options: NotaryUnderTestOptions): Promise<Nota
     hasher: fastHasher,
     logger,
     originPrefix: ORIGIN_PREFIX,
+    ...(options.now === undefined ? {} : { now: options.now }),
     ...(options.outcomePatienceMs === undefined ? {} : { outcomePatienceMs: options.outcomePatienceMs }),
   });
   const server = createNotaryServer({ notary, registry, logger, limits: options.limits ?? {} });
