@@ -15,6 +15,8 @@ export interface Ended {
 export interface ServerProcess extends Clients {
   readonly pid: number;
   readonly seed: Uint8Array;
+  /** Resolves to what the pattern's group matches on stdout, as soon as it does. */
+  output(pattern: RegExp): Promise<string>;
   /** Resolves when the process is gone. */
   readonly ended: Promise<Ended>;
   /** Sends the signal and waits until the process is gone; again is harmless. */
@@ -48,6 +50,7 @@ export async function startServerProcess(options: ServerProcessOptions): Promise
     ...clients,
     pid: child.pid ?? 0,
     seed,
+    output: firstOutput,
     ended,
     kill: async (signal) => {
       child.kill(signal);
