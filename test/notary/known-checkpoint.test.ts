@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import { StorageError } from '../../src/notary/storage.ts';
-import { codeOf, World } from './world.ts';
+import { codeOf, until, World } from './world.ts';
 
 const start = async (anchors = 4) => {
   const world = new World();
@@ -164,8 +164,9 @@ describe('thawing', () => {
       await gate.promise;
       return outcome;
     });
+    const appends = replica.storage.callsOf('append');
     const inFlight = world.anchor(replica, clusterId);
-    await new Promise((resolve) => setTimeout(resolve, 1));
+    await until(() => replica.storage.callsOf('append') > appends);
     expect(await replica.registry.freezeCluster(clusterId, 'maintenance')).toMatchObject({ state: 'frozen' });
     const stored = rows();
     gate.resolve();
