@@ -58,6 +58,7 @@ describe('a known checkpoint that proves nothing', () => {
     'of nobody known': (note) => note.replaceAll('notary.example', 'elsewhere.example'),
   };
 
+  // Seen red when the signature was not verified.
   test.each(Object.keys(broken))('%s is INVALID_ARGUMENT: nothing written, state unchanged', async (name) => {
     const { world, replica, clusterId, notes, state, rows } = await start();
     const knownCheckpoint = broken[name]!(notes[3]!);
@@ -128,6 +129,7 @@ describe('a known checkpoint that the log contradicts', () => {
     await world.expectSound();
   });
 
+  // Seen red when evidence that could not be stored was forgotten.
   test('closes this process even while the database cannot be told', async () => {
     const { world, replica, cluster, clusterId, state, rows } = await start();
     const knownCheckpoint = await world.forgeSigned(cluster, 2, otherRoot);
@@ -217,6 +219,7 @@ describe('thawing', () => {
     expect(state()).toBe('sealed');
   });
 
+  // Seen red when thawing did not ask what this process had signed.
   test('by the process that signed what is lost seals instead', async () => {
     const { world, replica, clusterId, notes, state } = await start();
     world.takeBack(clusterId, 2, true);

@@ -9,6 +9,7 @@ const start = async (options: Parameters<World['replica']>[0] = {}) => {
 };
 
 describe('equal request ids at the same time', () => {
+  // Seen red when submit did not merge equal request ids.
   test('make one anchor, and exactly one caller is not told that it was replayed', async () => {
     const { world, replica, clusterId } = await start();
     const more = { requestId: crypto.randomUUID(), packedLeaves: world.leaves(3) };
@@ -70,7 +71,7 @@ describe('equal request ids at the same time', () => {
 });
 
 describe('a request id that is anchored already', () => {
-  // Seen red when #answerKnown answered nobody, and when the statement's refusal for a known request id was ignored.
+  // Seen red when #answerKnown answered nobody.
   test('is answered with the first anchor, by the same replica, by another, and after a restart', async () => {
     const { world, replica, clusterId } = await start();
     const more = { requestId: crypto.randomUUID(), packedLeaves: world.leaves(300), etcdRevision: 7n };
@@ -95,6 +96,7 @@ describe('a request id that is anchored already', () => {
     expect(again.verified.checkpoint.size).toBe(3);
   });
 
+  // Seen red when a replay did not compare the content.
   test('is REQUEST_ID_REUSED with other leaves, another count or another revision', async () => {
     const { world, replica, clusterId } = await start();
     const more = { requestId: crypto.randomUUID(), packedLeaves: world.leaves(2), etcdRevision: 5n };

@@ -153,7 +153,7 @@ describe('a log that lost what was acknowledged', () => {
       return proceed();
     });
     const reading = codeOf(replica.notary.getCheckpoint(clusterId, 0));
-    await until(() => replica.storage.calls.at(-1)?.method === 'changeState');
+    await until(() => replica.storage.callsOf('changeState') === 2);
     const anchoring = codeOf(world.anchor(replica, clusterId));
     for (let turn = 0; turn < 20; turn++) await new Promise(setImmediate);
     gate.resolve();
@@ -342,7 +342,7 @@ describe('a database that was changed', () => {
     expect(world.checkpoint(await replica.notary.getCheckpoint(clusterId, 1)).size).toBe(1);
     // Seen red when headAt did not look at the mac.
     heads.set(1, { ...heads.get(1)!, mac: flipped(heads.get(1)!.mac) });
-    expect(await codeOf(world.replica().notary.getCheckpoint(clusterId, 1))).toBe('LOG_CORRUPT');
+    expect(await codeOf(replica.notary.getCheckpoint(clusterId, 1))).toBe('LOG_CORRUPT');
   });
 
   // Seen red when headAt did not recompute the root.
@@ -360,6 +360,7 @@ describe('a database that was changed', () => {
     expect(await codeOf(fresh.notary.getReceipt(receipt, 0))).toBe('LOG_CORRUPT');
   });
 
+  // Seen red when proveRecord, and when proveLeaf, did not check the path that they had made.
   test('in a record or in a leaf is noticed before a receipt of it leaves the house', async () => {
     const { world, replica, clusterId } = await start(0);
     const { anchorId } = await world.anchor(replica, clusterId, { packedLeaves: world.leaves(3) });
@@ -379,6 +380,7 @@ describe('a database that was changed', () => {
 });
 
 describe('a server with another seed', () => {
+  // Seen red when LogKeys.open did not compare the derived key with the stored one.
   test('refuses the cluster with SIGNING_KEY_MISMATCH and signs nothing', async () => {
     const { createSeedSigning } = await import('../../src/notary/seed-signing.ts');
     const { world, clusterId } = await start();

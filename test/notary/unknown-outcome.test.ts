@@ -77,6 +77,7 @@ describe('an append whose answer is lost', () => {
     await world.expectSound();
   });
 
+  // Seen red when whatever row was found at its place was taken for ours.
   test('is made anew where another replica has taken its place', async () => {
     const { world, replica, clusterId } = await start();
     const other = world.replica();
@@ -90,6 +91,7 @@ describe('an append whose answer is lost', () => {
     await world.expectSound();
   });
 
+  // Seen red when the state was not looked at: sent again for ever.
   test('did not happen where the cluster is frozen and its place is empty', async () => {
     const { world, replica, clusterId } = await start();
     replica.storage.once('append', async () => {

@@ -41,7 +41,7 @@ type ReplicaOptions = Partial<
 export class World {
   readonly database = new MemoryDatabase();
   readonly signedTexts: string[] = [];
-  /** What was signed and may not have been (invariants 2 and 3). */
+  /** What was signed and may not have been (invariants 2 and 3). Seen filled when an append was signed before it was sent. */
   readonly offences: string[] = [];
   readonly logLines: LogLine[] = [];
   /** The clock of all replicas that bring none of their own. */
