@@ -5,7 +5,7 @@ import { type FsckReport, fsck } from '../../src/notary/fsck.ts';
 import { createSeedSigning, verifyEd25519Natively } from '../../src/notary/seed-signing.ts';
 import type { AnchorAnswer, Notary, Registry, Submission } from '../../src/notary/service.ts';
 import type { Signing } from '../../src/notary/signing.ts';
-import type { Cluster, Head } from '../../src/notary/storage.ts';
+import type { AppendGroup, AppendOutcome, Cluster, Head } from '../../src/notary/storage.ts';
 import { assembleCheckpoint, formatCheckpointText, parseCheckpointText } from '../../src/note/index.ts';
 import {
   type VerifiedAnchor,
@@ -183,6 +183,16 @@ export class World {
       hasher: fastHasher,
       clusterId,
     });
+  }
+
+  /** An append as this replica would send it now; nothing is written. */
+  async nextAppend({ storage, notary }: Replica, clusterId: string): Promise<AppendGroup> {
+    storage.once(
+      'append',
+      async (): Promise<AppendOutcome> => ({ kind: 'unavailable', cause: new Error('held back') }),
+    );
+    await codeOf(notary.createAnchor(this.submission(clusterId)));
+    return storage.appends.at(-1)!;
   }
 
   heads(clusterId: string): Head[] {
