@@ -50,7 +50,7 @@ describe('a server under load', () => {
     await load.expectNothingLost(next, database, server.seed);
   });
 
-  // Seen red with the drain in shutdown() replaced by forceShutdown(): what was in flight was written, and not answered.
+  // Seen red with the grace taken for 0, and with process.exit on the signal: what was in flight was written, and not answered.
   test('that is told to end answers what it has, refuses the rest as UNAVAILABLE, and exits with 0 in time', async () => {
     const server = await start();
     const caller = await CarefulCaller.ofNewCluster(server, server.seed);
@@ -81,6 +81,7 @@ describe('a server under load', () => {
     await load.expectNothingLost(next, database, server.seed);
   });
 
+  // Seen red with the drain waiting longer than the grace.
   test('that is told to end while its database does not answer ends all the same, with 0, at the end of its grace', async () => {
     const server = await start({ environment: { QUARTERMASTER_SHUTDOWN_GRACE: '500ms' } });
     const caller = await CarefulCaller.ofNewCluster(server, server.seed);
@@ -97,6 +98,7 @@ describe('a server under load', () => {
     await load.expectNothingLost(next, database, server.seed);
   });
 
+  // Seen red with the bytes of the request logged.
   test('logs no leaf and no seed', async () => {
     const server = await start({ environment: { QUARTERMASTER_LOG_LEVEL: 'trace' } });
     const caller = await CarefulCaller.ofNewCluster(server, server.seed);
@@ -117,6 +119,7 @@ describe('a server under load', () => {
   });
 });
 
+// Seen red with the comparison of keys in LogKeys.open taken out: the stranger forked the log.
 test('a server with another seed refuses the cluster, and the one with its seed goes on', async () => {
   const server = await start();
   const stranger = await start();
@@ -132,6 +135,7 @@ test('a server with another seed refuses the cluster, and the one with its seed 
   await own.anchor(stranger, leavesNamed('theirs'));
 });
 
+// Seen red with health left alone by shutdown().
 test('health says SERVING, and NOT_SERVING before the server goes', async () => {
   const server = await start();
   const health = new HealthProbe(server.address);

@@ -27,6 +27,8 @@ describe('two server processes on one database', () => {
   });
   afterAll(() => Promise.all(replicas.map((replica) => replica.kill('SIGTERM'))));
 
+  // Seen red with answers before the commit, replays that claim to be new, equal request ids not merged in one process, and
+  // known ones not answered from their rows.
   test('whatever callers do at once, each log is one history that everybody was told alike', async () => {
     const { seed } = replicas[0]!;
     let handovers = 0;
@@ -75,6 +77,7 @@ describe('two servers whose clocks are an hour apart', () => {
     await observer.end();
   });
 
+  // Seen red with answers before the commit (signed too early), and with created_at taken from the clock alone.
   test('sign only what is committed at that moment, one root for one size, and let no time go back', async () => {
     await fc.assert(
       fc.asyncProperty(arbitraryLoad(replicas.length), async (load) => {
