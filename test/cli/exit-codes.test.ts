@@ -1,29 +1,13 @@
 import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
-import { run } from '../../src/cli/program.ts';
 import { formatTlogProof } from '../../src/note/index.ts';
 import { leavesOf, TestLog } from '../verify/test-log.ts';
 import { CLUSTER } from './memory-notary.ts';
+import { quartermaster } from './run-quartermaster.ts';
 import { temporaryDirectory } from './temporary-directory.ts';
 
 const directory = temporaryDirectory();
-
-async function quartermaster(argv: readonly string[], environment: Record<string, string> = {}) {
-  let out = '';
-  let err = '';
-  const code = await run(argv, {
-    environment,
-    isWatched: false,
-    writeOut: (text) => {
-      out += text;
-    },
-    writeError: (text) => {
-      err += text;
-    },
-  });
-  return { code, out, err };
-}
 
 const log = new TestLog(CLUSTER, 3);
 const leaves = leavesOf(3);

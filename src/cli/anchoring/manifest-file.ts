@@ -3,7 +3,7 @@
 import { constants } from 'node:fs';
 import { type FileHandle, link, open, unlink } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
-import { CliError, codeOf } from '../error.ts';
+import { openRegular, openRegularIfThere } from '../open-regular.ts';
 import { formatEntry, type HeaderEntry, type KeysEntry, type ManifestEntry } from './manifest-entry.ts';
 import { type AnchoredGroup, ManifestRecovery, type ManifestState } from './recover-manifest.ts';
 
@@ -26,8 +26,11 @@ export class ManifestFile {
 
   /** Opens a manifest and cuts off what a crash has left torn; undefined where there is none. */
   static async open(path: string): Promise<ManifestFile | undefined> {
-    const file = await openIfThere(path);
-    if (file === undefined) return undefined;
+    // O_APPEND: whatever happens to positions, history is not written over.
+    const flags = constants.O_RDWR | constants.O_APPEND;
+    const opened = await openRegularIfThere(path, `the manifest ${path}`, flags);
+    if (opened === undefined) return undefined;
+    const { file } = opened;
     try {
       const recovery = new ManifestRecovery(path);
       for await (const { text, endOffset } of linesOf(file)) recovery.push(text, endOffset);
@@ -72,8 +75,7 @@ export class ManifestFile {
 
 /** Every batch that has ended, in order. Reads by the way, in memory for one batch. */
 export async function* readGroups(path: string): AsyncGenerator<AnchoredGroup, ManifestState, undefined> {
-  const file = await openIfThere(path, constants.O_RDONLY);
-  if (file === undefined) throw new CliError('FAILED', `there is no manifest ${path}`);
+  const { file } = await openRegular(path, `manifest ${path}`);
   try {
     let ended: AnchoredGroup | undefined;
     const recovery = new ManifestRecovery(path, (group) => {
@@ -97,19 +99,6 @@ export function defaultManifestPath(file: string): string {
 
 export function headerFor(clusterId: string, file: string): HeaderEntry {
   return { type: 'quartermaster.dev/manifest@v1', cluster_id: clusterId, file: basename(file) };
-}
-
-async function openIfThere(
-  path: string,
-  // O_APPEND: whatever happens to positions, history is not written over.
-  flags: number = constants.O_RDWR | constants.O_APPEND,
-): Promise<FileHandle | undefined> {
-  try {
-    return await open(path, flags);
-  } catch (error) {
-    if (codeOf(error) === 'ENOENT') return undefined;
-    throw new CliError('FAILED', `cannot open the manifest ${path}: ${String(error)}`, { cause: error });
-  }
 }
 
 /** Lines that end with LF; what follows the last LF is torn and left out. */

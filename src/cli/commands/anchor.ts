@@ -2,12 +2,12 @@ import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { type AnchoringResult, anchorFile } from '../anchoring/anchor-file.ts';
 import { defaultManifestPath } from '../anchoring/manifest-file.ts';
-import { openLines } from '../anchoring/open-lines.ts';
 import { progressBar } from '../anchoring/progress.ts';
 import { connected } from '../client/connect.ts';
 import { notaryOver } from '../client/notary-over-grpc.ts';
 import { LARGEST_LEAF_COUNT, SETTINGS_OF } from '../config/settings.ts';
 import { lockFile } from '../file-lock.ts';
+import { openRegular } from '../open-regular.ts';
 import {
   addSettings,
   collectVkeys,
@@ -50,7 +50,7 @@ export function defineAnchor(program: Command, terminal: Terminal): void {
     .action(async (options: AnchorOptions) => {
       const configuration = configurationOf(command, SETTINGS_OF.client, terminal);
       const manifestPath = options.manifest ?? defaultManifestPath(options.lines);
-      const { file, size } = await openLines(options.lines);
+      const { file, size } = await openRegular(options.lines);
       try {
         const unlock = lockFile(`${resolve(manifestPath)}.lock`, `the manifest ${manifestPath}`);
         const bar = progressBar(

@@ -1,4 +1,3 @@
-import { readFile } from 'node:fs/promises';
 import type { Command } from 'commander';
 import { formatTlogProof, type TlogProof } from '../../note/index.ts';
 import { type Verdict, VerificationError, verifyReceipt } from '../../verify/index.ts';
@@ -6,7 +5,8 @@ import { type FoundLine, findLine } from '../anchoring/find-line.ts';
 import { BRIEFLY } from '../client/call.ts';
 import { CALL_TIMEOUT_MS, type Connection, connected } from '../client/connect.ts';
 import { SETTINGS_OF } from '../config/settings.ts';
-import { CliError, codeOf } from '../error.ts';
+import { CliError } from '../error.ts';
+import { openRegularIfThere } from '../open-regular.ts';
 import { addSettings, collectVkeys, configurationOf, JSON_OPTION, LINE_NUMBER } from '../options.ts';
 import { report, type Terminal } from '../terminal.ts';
 import { describeVerdict, verdictAsJson } from '../verdict.ts';
@@ -91,15 +91,18 @@ function verifyFetched(receipt: TlogProof, { line }: FoundLine, vkeys: readonly 
   }
 }
 
-/** `--out audit.log` by mistake must not cost the log. */
+const PROOF_LINE = 'c2sp.org/tlog-proof@v1\n';
+
+/** `--out audit.log` by mistake must not cost the log, nor `--out /dev/null` the device: the proof takes the place of the name. */
 async function refuseOtherFile(path: string): Promise<void> {
-  let content: string;
+  const opened = await openRegularIfThere(path, path);
+  if (opened === undefined) return;
+  const { file, size } = opened;
   try {
-    content = await readFile(path, 'latin1');
-  } catch (error) {
-    if (codeOf(error) === 'ENOENT') return;
-    throw new CliError('USAGE', `cannot write ${path}: ${String(error)}`, { cause: error });
+    const { buffer } = await file.read(Buffer.alloc(PROOF_LINE.length), 0, PROOF_LINE.length, 0);
+    if (size === 0 || buffer.toString('latin1') === PROOF_LINE) return;
+  } finally {
+    await file.close();
   }
-  if (content === '' || content.startsWith('c2sp.org/tlog-proof@v1\n')) return;
   throw new CliError('USAGE', `${path} exists and is no proof; it is not overwritten`);
 }

@@ -1,11 +1,11 @@
 import { createHash, hash } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
+import { createReadStream } from 'node:fs';
 import type { Command } from 'commander';
 import { NoteError, parseTlogProof, type TlogProof } from '../../note/index.ts';
 import { type Expected, type Verdict, VerificationError, verifyReceipt } from '../../verify/index.ts';
-import { openLines } from '../anchoring/open-lines.ts';
 import { hashLine } from '../anchoring/scan-lines.ts';
 import { CliError } from '../error.ts';
+import { openRegular } from '../open-regular.ts';
 import { collectVkeys, JSON_OPTION, LINE_NUMBER, parseCount, parseLeaf, parseUuid } from '../options.ts';
 import { report, type Terminal } from '../terminal.ts';
 import { describeVerdict, verdictAsJson } from '../verdict.ts';
@@ -98,7 +98,7 @@ async function leafOf({ lineText, file, line, leaf }: VerifyOptions): Promise<Ui
 }
 
 async function hashFile(path: string): Promise<Uint8Array> {
-  const { file } = await openLines(path);
+  const { file } = await openRegular(path);
   const digest = createHash('sha256');
   // The stream closes the file at its end and on failure.
   for await (const chunk of file.createReadStream()) digest.update(chunk as Buffer);
@@ -106,7 +106,7 @@ async function hashFile(path: string): Promise<Uint8Array> {
 }
 
 async function hashLineOf(path: string, line: number): Promise<Uint8Array> {
-  const { file } = await openLines(path);
+  const { file } = await openRegular(path);
   try {
     const leaf = await hashLine(file, line);
     if (leaf === undefined) throw new CliError('REFUSED', `${path} has no line ${line}`);
@@ -116,13 +116,18 @@ async function hashLineOf(path: string, line: number): Promise<Uint8Array> {
   }
 }
 
+/** More than any proof has; what is longer is refused for its length. */
+const MAX_RECEIPT_BYTES = 8 * 1024 * 1024;
+
+/** From a file or a pipe, of which no more is read than a proof can have. */
 async function readReceipt(path: string): Promise<string> {
-  let bytes: Uint8Array;
+  const chunks: Buffer[] = [];
   try {
-    bytes = await readFile(path);
+    for await (const chunk of createReadStream(path, { end: MAX_RECEIPT_BYTES }))
+      chunks.push(chunk as Buffer);
   } catch (error) {
     throw new CliError('USAGE', `cannot read the receipt ${path}: ${String(error)}`, { cause: error });
   }
   // What is not UTF-8 becomes characters that no proof holds, and is refused as no proof.
-  return new TextDecoder('utf-8', { ignoreBOM: true }).decode(bytes);
+  return new TextDecoder('utf-8', { ignoreBOM: true }).decode(Buffer.concat(chunks));
 }
