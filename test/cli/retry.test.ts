@@ -85,9 +85,12 @@ test('a refusal is told with its code and what the notary said', () => {
   });
 });
 
-test('silence is told with the address that was tried', () => {
-  const silent = Object.assign(new Error('x'), { code: status.UNAVAILABLE, details: 'ECONNREFUSED' });
-  expect(explainFailure(silent, '127.0.0.1:1')).toMatchObject({
-    message: expect.stringContaining('no notary answers at 127.0.0.1:1'),
-  });
-});
+test.each([status.UNAVAILABLE, status.DEADLINE_EXCEEDED])(
+  'silence (%s) is told with the address that was tried',
+  (code) => {
+    const silent = Object.assign(new Error('x'), { code, details: 'ECONNREFUSED' });
+    expect(explainFailure(silent, '127.0.0.1:1')).toMatchObject({
+      message: expect.stringContaining('no notary answers at 127.0.0.1:1'),
+    });
+  },
+);

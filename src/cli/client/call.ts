@@ -71,13 +71,12 @@ export function explainFailure(error: unknown, endpoint: string): unknown {
   if (code === undefined) return error;
   const details = statusDetails(error);
   const said = String((error as { details?: unknown }).details ?? error);
-  if (code === status.UNAVAILABLE && details === undefined) {
+  // Without details it is no notary that says so, but this side of the connection.
+  if ((code === status.UNAVAILABLE || code === status.DEADLINE_EXCEEDED) && details === undefined) {
     return new CliError(
       'FAILED',
       `no notary answers at ${endpoint} (${said}); is it running, and is --endpoint right?`,
-      {
-        cause: error,
-      },
+      { cause: error },
     );
   }
   const violations = (details?.violations ?? []).map(({ field, description }) => `${field}: ${description}`);

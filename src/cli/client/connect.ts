@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { ChannelCredentials } from '@grpc/grpc-js';
 import { QuartermasterNotary } from '#gen/quartermaster/v1/notary_pb.js';
 import { QuartermasterRegistry } from '#gen/quartermaster/v1/registry_pb.js';
-import { type Client, createClient } from '../../rpc/client.ts';
+import { type Client, createClient, type RpcOptions } from '../../rpc/client.ts';
 import type { Configuration } from '../config/settings.ts';
 import { formatAddress } from '../config/values.ts';
 import { CliError } from '../error.ts';
@@ -18,8 +18,8 @@ const REAL_PACE: Pace = {
   sleep: (ms) => sleep(ms),
 };
 
-/** For calls without side effects and for those that a request_id makes safe; each try waits this long. */
-export const CALL_TIMEOUT_MS = 30_000;
+/** How long each try of a call waits, unless it is told otherwise. */
+const CALL_TIMEOUT_MS = 30_000;
 
 /** A connection for one command; ends with it. */
 export class Connection {
@@ -37,10 +37,19 @@ export class Connection {
     this.registry = createClient(QuartermasterRegistry, this.endpoint, credentials);
   }
 
-  /** One call, with the failure told as a {@link CliError}. Without a policy it is tried once. */
-  async call<T>(call: () => Promise<T>, policy?: RetryPolicy): Promise<T> {
+  /**
+   * One call, with the failure told as a {@link CliError}. Without a policy it is tried once.
+   *
+   * @param send must pass the options on: without a deadline a server that accepts and says nothing keeps the command for ever
+   */
+  async call<T>(
+    send: (options: RpcOptions) => Promise<T>,
+    policy?: RetryPolicy,
+    timeoutMs = CALL_TIMEOUT_MS,
+  ): Promise<T> {
+    const attempt = () => send({ timeoutMs });
     try {
-      return await (policy === undefined ? call() : withRetries(call, policy, REAL_PACE));
+      return await (policy === undefined ? attempt() : withRetries(attempt, policy, REAL_PACE));
     } catch (error) {
       throw explainFailure(error, this.endpoint);
     }

@@ -1,6 +1,6 @@
 import type { AnchoringNotary } from '../anchoring/anchor-file.ts';
 import { BRIEFLY, PATIENTLY } from './call.ts';
-import { CALL_TIMEOUT_MS, type Connection } from './connect.ts';
+import type { Connection } from './connect.ts';
 
 /** A big batch over a slow network, through a full queue; the retry finds what became of it. */
 const ANCHOR_TIMEOUT_MS = 120_000;
@@ -11,15 +11,16 @@ export function notaryOver(connection: Connection): AnchoringNotary {
   return {
     async getLog(clusterId) {
       const { keys, maxLeafCount } = await connection.call(
-        () => notary.getLog({ clusterId }, { timeoutMs: CALL_TIMEOUT_MS }),
+        (options) => notary.getLog({ clusterId }, options),
         BRIEFLY,
       );
       return { vkeys: keys.map(({ vkey }) => vkey), maxLeafCount };
     },
     async createAnchor(request) {
       const response = await connection.call(
-        () => notary.createAnchor(request, { timeoutMs: ANCHOR_TIMEOUT_MS }),
+        (options) => notary.createAnchor(request, options),
         PATIENTLY,
+        ANCHOR_TIMEOUT_MS,
       );
       return { ...response, logIndex: Number(response.logIndex) };
     },

@@ -64,7 +64,7 @@ Examples:
         predecessorId: options.predecessor ?? '',
       };
       const { cluster } = await withConnection((connection) =>
-        connection.call(() => connection.registry.createCluster(request), BRIEFLY),
+        connection.call((call) => connection.registry.createCluster(request, call), BRIEFLY),
       );
       showCluster(terminal, options.json === true, cluster);
     });
@@ -81,7 +81,7 @@ function defineList(parent: Command, terminal: Terminal): void {
         do {
           const token = pageToken;
           const page = await connection.call(
-            () => connection.registry.listClusters({ pageSize: 100, pageToken: token }),
+            (options) => connection.registry.listClusters({ pageSize: 100, pageToken: token }, options),
             BRIEFLY,
           );
           for (const cluster of page.clusters) {
@@ -117,7 +117,7 @@ Example:
     )
     .action(async ({ cluster: clusterId, reason, json }: FreezeOptions) => {
       const { cluster } = await withConnection((connection) =>
-        connection.call(() => connection.registry.freezeCluster({ clusterId, reason })),
+        connection.call((options) => connection.registry.freezeCluster({ clusterId, reason }, options)),
       );
       showCluster(terminal, json === true, cluster);
     });
@@ -152,7 +152,9 @@ Examples:
     .action(async ({ cluster: clusterId, reason, checkpoint, json }: ThawOptions) => {
       const confirmedCheckpoint = checkpoint === undefined ? '' : readCheckpoint(checkpoint);
       const { cluster } = await withConnection((connection) =>
-        connection.call(() => connection.registry.thawCluster({ clusterId, reason, confirmedCheckpoint })),
+        connection.call((options) =>
+          connection.registry.thawCluster({ clusterId, reason, confirmedCheckpoint }, options),
+        ),
       );
       showCluster(terminal, json === true, cluster);
     });

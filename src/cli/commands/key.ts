@@ -96,7 +96,7 @@ async function askForKeys(
   }
   const configuration = configurationOf(command, SETTINGS_OF.client, terminal);
   const { keys } = await connected(configuration, (connection) =>
-    connection.call(() => connection.notary.getLog({ clusterId: options.cluster }), BRIEFLY),
+    connection.call((call) => connection.notary.getLog({ clusterId: options.cluster }, call), BRIEFLY),
   );
   return keys.map(({ vkey }) => vkey);
 }

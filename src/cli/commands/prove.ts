@@ -3,7 +3,7 @@ import { formatTlogProof, type TlogProof } from '../../note/index.ts';
 import { type Verdict, VerificationError, verifyReceipt } from '../../verify/index.ts';
 import { type FoundLine, findLine } from '../anchoring/find-line.ts';
 import { BRIEFLY } from '../client/call.ts';
-import { CALL_TIMEOUT_MS, type Connection, connected } from '../client/connect.ts';
+import { type Connection, connected } from '../client/connect.ts';
 import { SETTINGS_OF } from '../config/settings.ts';
 import { CliError } from '../error.ts';
 import { openRegularIfThere } from '../open-regular.ts';
@@ -66,7 +66,7 @@ async function fetchReceipt(connection: Connection, { state, line }: FoundLine):
     clusterId: state.header.cluster_id,
   };
   const { receipt } = await connection.call(
-    () => connection.notary.getInclusionProof(request, { timeoutMs: CALL_TIMEOUT_MS }),
+    (options) => connection.notary.getInclusionProof(request, options),
     BRIEFLY,
   );
   if (receipt === undefined) throw new CliError('FAILED', 'the notary answered without a receipt');
