@@ -62,6 +62,7 @@ async function releaseLock(): Promise<void> {
   await withClient(database.superuserUrl, (client) => client.query(`ROLLBACK PREPARED 'lock'`));
 }
 
+// Seen red with a lost answer taken for a failed append, and with the cause's message in the answer.
 test('Postgres stopped in mid-call is UNAVAILABLE, and after it returns the same request_id succeeds once', async () => {
   const { clusterId } = caller;
   const requestId = randomUUID();

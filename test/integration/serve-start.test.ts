@@ -94,6 +94,7 @@ describe('serve does not start', () => {
     expect(stderr).toMatch(/no schema yet: run "quartermaster migrate"/);
   });
 
+  // Seen red with fsync unchecked.
   test('on a database that may forget commits in a crash', async () => {
     await restartPostgres({ fsync: 'off', synchronous_commit: 'off' });
     const { code, stderr } = await runServe(environment());

@@ -73,6 +73,7 @@ const corrupt = (message: RegExp) => ({
 });
 
 describe('one other bit', () => {
+  // Seen red with the root of a leaf path unchecked in proveLeaves.
   test('in a leaf is found by fsck, by the server that proves it, and by the verifier', async () => {
     const honest = receiptOf((await proofOf(1)).receipt);
     verifyTarget(honest, 1);
@@ -123,6 +124,7 @@ describe('one other bit', () => {
     });
   });
 
+  // Seen red with the macs unchecked by fsck.
   test.each(['root', 'mac'])(
     'in the %s of an older head is found by fsck and by whoever asks for that size',
     async (column) => {
@@ -134,6 +136,7 @@ describe('one other bit', () => {
     },
   );
 
+  // Seen red with the mac unchecked where a log is opened.
   test.each(['root', 'mac'])(
     'in the %s of the newest head keeps every process from extending it',
     async (column) => {

@@ -31,6 +31,7 @@ describe('the gateway that exists', () => {
   });
   afterAll(() => gateway.close());
 
+  // Seen red with leaf_indices of 15 bytes each.
   test('gets its whole buffer of 300,000 leaves anchored in one call, in an answer that it accepts', async () => {
     const caller = await CarefulCaller.ofNewCluster(server, server.seed);
     const leaves = Array.from({ length: 300_000 }, (_, i) => numberedLeaf(i));
