@@ -1,7 +1,7 @@
 // Options of the command line: those of settings come from the table, the rest are parsed here.
 
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import { NoteError, parseVkey } from '../note/index.ts';
+import { ED25519, NoteError, parseVkey } from '../note/index.ts';
 import { parseConfiguration, type Sources } from './config/read-settings.ts';
 import { type Configuration, SETTINGS, type SettingName } from './config/settings.ts';
 import { warnOfUnknownVariables } from './config/unknown-variables.ts';
@@ -59,12 +59,16 @@ export function parseUuid(text: string): string {
 
 /** For options that may be given several times. */
 export function collectVkeys(text: string, before: readonly string[] = []): readonly string[] {
+  let type: number;
   try {
-    parseVkey(text);
+    ({ type } = parseVkey(text));
   } catch (error) {
     if (error instanceof NoteError)
       throw new InvalidArgumentError(`Expected a verifier key: ${error.message}.`);
     throw error;
+  }
+  if (type !== ED25519) {
+    throw new InvalidArgumentError(`Expected the key of a log (Ed25519, type 1), not one of type ${type}.`);
   }
   return [...before, text];
 }

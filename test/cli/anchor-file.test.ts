@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { readFileSync, truncateSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
@@ -212,6 +212,31 @@ describe('anchorFile', () => {
       expect((await anchor(log, notary, { pinnedKeys: [notary.log.vkey] })).keys.pinned).toBe(true);
       expect((await anchor(log, notary)).keys).toMatchObject({ pinned: true, vkeys: [notary.log.vkey] });
     });
+
+    // Seen red when the given keys were written down before they had verified anything, and not at all behind an interrupted
+    // batch: `prove` and the next run then worked with the wrong ones.
+    test('leaves the right keys in the manifest, whatever was given by mistake before', async () => {
+      const notary = new MemoryNotary();
+      const right = [notary.log.vkey];
+      const wrong = [new MemoryNotary(9).log.vkey];
+      const log = file('a\n');
+      const keysKept = async () => (await findLine(log.manifest, 1)).state.keys.vkeys;
+      await expect(anchor(log, notary, { pinnedKeys: wrong })).rejects.toThrow(/UNKNOWN_KEY/);
+      await anchor(log, notary, { pinnedKeys: right });
+      expect(await keysKept()).toEqual(right);
+      await expect(anchor(log, notary, { pinnedKeys: wrong })).rejects.toThrow(/UNKNOWN_KEY/);
+      expect(await keysKept()).toEqual(right);
+      expect(await anchor(log, notary)).toMatchObject({ lines: 0, linesInAll: 1 });
+    });
+
+    test('cannot be verified with keys of another cluster only, so that nothing is sent', async () => {
+      const notary = new MemoryNotary();
+      const stranger = 'PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW';
+      const log = file('a\n');
+      await expect(anchor(log, notary, { pinnedKeys: [stranger] })).rejects.toMatchObject({ code: 'USAGE' });
+      expect(notary.leaves).toEqual([]);
+      expect(existsSync(log.manifest)).toBe(false);
+    });
   });
 
   test('a manifest of another cluster is a mistake of whoever typed the command', async () => {
@@ -221,6 +246,22 @@ describe('anchorFile', () => {
     await expect(anchor(log, new MemoryNotary(), { clusterId: other })).rejects.toMatchObject({
       code: 'USAGE',
     });
+  });
+
+  // Seen red without either check: a manifest with keys that verify nothing stayed behind, and a limit of 0 lines was a RangeError.
+  test.each([
+    ['no key', { vkeys: [] }],
+    ['no key in it', { vkeys: ['<html>'] }],
+    ['the key of another', { vkeys: ['PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW'] }],
+    ['a limit of 0', { maxLeafCount: 0 }],
+    ['a limit below 0', { maxLeafCount: -1 }],
+  ])('a notary that names %s is refused before anything is written', async (_, answer) => {
+    const notary = new MemoryNotary();
+    const log = file('a\n');
+    const honest = await notary.getLog();
+    notary.getLog = async () => ({ ...honest, ...answer });
+    await expect(anchor(log, notary)).rejects.toMatchObject({ code: 'REFUSED' });
+    expect(existsSync(log.manifest)).toBe(false);
   });
 
   test("batches are no larger than the notary's limit", async () => {

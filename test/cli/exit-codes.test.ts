@@ -1,7 +1,7 @@
 import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
-import { formatTlogProof } from '../../src/note/index.ts';
+import { COSIGNATURE_V1, formatTlogProof, formatVkey, keyId } from '../../src/note/index.ts';
 import { leavesOf, TestLog } from '../verify/test-log.ts';
 import { CLUSTER } from './memory-notary.ts';
 import { quartermaster } from './run-quartermaster.ts';
@@ -70,12 +70,17 @@ describe('verify', () => {
   });
 
   test('exits with 2 for what makes no sense', async () => {
+    const publicKey = new Uint8Array(32).fill(9);
+    const name = 'witness.example.org';
+    const type = COSIGNATURE_V1;
+    const witness = formatVkey({ name, type, publicKey, keyId: keyId(name, type, publicKey) });
     for (const argv of [
       ['--key', log.vkey, '--receipt', receipt],
       ['--key', log.vkey, '--receipt', receipt, '--leaf', LEAF, '--line-text', 'x'],
       ['--key', log.vkey, '--receipt', receipt, '--leaf', 'abc'],
       ['--key', log.vkey, '--receipt', receipt, '--leaf', LEAF, '--line', '1'],
       ['--key', 'no key', '--receipt', receipt, '--leaf', LEAF],
+      ['--key', witness, '--receipt', receipt, '--leaf', LEAF],
       ['--key', log.vkey, '--receipt', join(directory, 'gone'), '--leaf', LEAF],
       ['--key', log.vkey, '--leaf', LEAF],
     ]) {

@@ -12,9 +12,11 @@ import {
   verifyCheckpoint,
 } from '../../verify/index.ts';
 import { CliError } from '../error.ts';
+import { checkGivenKeys, checkNamedKeys } from '../log-keys.ts';
 import { batchEntryFor, checkAnchoredLines, rangeAfter, rescanPending } from './check-anchored.ts';
 import type { BatchEntry, KeysEntry, LineEntry } from './manifest-entry.ts';
 import { headerFor, ManifestFile } from './manifest-file.ts';
+import type { ManifestState } from './recover-manifest.ts';
 import { type LineBatch, type LineSource, scanLines } from './scan-lines.ts';
 
 /** What anchoring needs of a notary. Tries again by itself where that is safe. */
@@ -67,17 +69,24 @@ export interface AnchoringResult {
 
 /** @throws {CliError} REFUSED where the file or an answer is not what it must be */
 export async function anchorFile(task: AnchoringTask, notary: AnchoringNotary): Promise<AnchoringResult> {
-  const log = await notary.getLog(task.clusterId);
-  const manifest = (await ManifestFile.open(task.manifestPath)) ?? (await begin(task, log.vkeys));
+  checkGivenKeys(task.pinnedKeys, task.clusterId);
+  const { vkeys, maxLeafCount } = await notary.getLog(task.clusterId);
+  if (!(maxLeafCount >= 1)) {
+    throw new CliError('REFUSED', `the notary says that it takes batches of ${maxLeafCount} leaves`);
+  }
+  const manifest = (await ManifestFile.open(task.manifestPath)) ?? (await begin(task, vkeys));
   try {
-    const keys = await settleKeys(task, manifest);
+    const keys = chooseKeys(task, manifest.state);
+    // Verifies the newest checkpoint, so that wrong keys do not get into the manifest.
     const run = new Run(task, notary, manifest, keys);
     await checkAnchoredLines(task.source, task.fileName, task.manifestPath);
     const { pending } = manifest.state;
     if (pending !== undefined)
       await run.send(pending, await rescanPending(task.source, task.fileName, pending));
+    // Not before: between a batch and its answer nothing may stand.
+    if (keys !== manifest.state.keys) await manifest.append([keys]);
     const range = await rangeAfter(task.source, run.last);
-    for await (const batch of scanLines(task.source, range, Math.min(task.batchLines, log.maxLeafCount))) {
+    for await (const batch of scanLines(task.source, range, Math.min(task.batchLines, maxLeafCount))) {
       const entry = batchEntryFor(batch, randomUUID());
       await manifest.append([entry]);
       await run.send(entry, batch);
@@ -90,7 +99,8 @@ export async function anchorFile(task: AnchoringTask, notary: AnchoringNotary): 
 
 async function begin(task: AnchoringTask, vkeysOfLog: readonly string[]): Promise<ManifestFile> {
   const pinned = task.pinnedKeys.length > 0;
-  const keys: KeysEntry = { type: 'keys', vkeys: pinned ? task.pinnedKeys : vkeysOfLog, pinned };
+  const vkeys = pinned ? task.pinnedKeys : checkNamedKeys(vkeysOfLog, task.clusterId);
+  const keys: KeysEntry = { type: 'keys', vkeys, pinned };
   await ManifestFile.create(task.manifestPath, headerFor(task.clusterId, task.fileName), keys);
   const created = await ManifestFile.open(task.manifestPath);
   if (created === undefined) throw new CliError('FAILED', `the manifest ${task.manifestPath} is gone again`);
@@ -98,22 +108,18 @@ async function begin(task: AnchoringTask, vkeysOfLog: readonly string[]): Promis
 }
 
 /** Keys given now replace those of the manifest. */
-async function settleKeys(
+function chooseKeys(
   { clusterId, pinnedKeys, manifestPath }: AnchoringTask,
-  manifest: ManifestFile,
-): Promise<KeysEntry> {
-  const { header, keys } = manifest.state;
+  { header, keys }: ManifestState,
+): KeysEntry {
   if (header.cluster_id !== clusterId) {
     throw new CliError(
       'USAGE',
       `${manifestPath} belongs to cluster ${header.cluster_id}: name that one, or another manifest with --manifest`,
     );
   }
-  if (pinnedKeys.length === 0 || (keys.pinned && sameKeys(keys.vkeys, pinnedKeys))) return keys;
-  const given: KeysEntry = { type: 'keys', vkeys: pinnedKeys, pinned: true };
-  // Between a batch and its answer nothing may stand; then they are written down by a later run.
-  if (manifest.state.pending === undefined) await manifest.append([given]);
-  return given;
+  const stays = pinnedKeys.length === 0 || (keys.pinned && sameKeys(keys.vkeys, pinnedKeys));
+  return stays ? keys : { type: 'keys', vkeys: pinnedKeys, pinned: true };
 }
 
 function sameKeys(some: readonly string[], others: readonly string[]): boolean {

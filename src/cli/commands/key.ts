@@ -9,6 +9,7 @@ import { Mistakes, readSettings } from '../config/read-settings.ts';
 import { judgeSeed } from '../config/seed.ts';
 import { SETTINGS_OF } from '../config/settings.ts';
 import { CliError } from '../error.ts';
+import { checkNamedKeys } from '../log-keys.ts';
 import { addSettings, configurationOf, JSON_OPTION, parseCount, parseUuid, sourcesOf } from '../options.ts';
 import { notice, report, type Terminal } from '../terminal.ts';
 import { writeSecretOnce } from '../write-file.ts';
@@ -98,7 +99,10 @@ async function askForKeys(
   const { keys } = await connected(configuration, (connection) =>
     connection.call((call) => connection.notary.getLog({ clusterId: options.cluster }, call), BRIEFLY),
   );
-  return keys.map(({ vkey }) => vkey);
+  return checkNamedKeys(
+    keys.map(({ vkey }) => vkey),
+    options.cluster,
+  );
 }
 
 function deriveVkey(
