@@ -1,5 +1,4 @@
 import type { Command } from 'commander';
-import { pino } from 'pino';
 import { parseConfiguration } from '../config/read-settings.ts';
 import { SETTINGS, SETTINGS_OF } from '../config/settings.ts';
 import { nextSteps } from '../dev/next-steps.ts';
@@ -7,6 +6,7 @@ import { readableLine } from '../dev/readable-log.ts';
 import { startDev } from '../dev/start-dev.ts';
 import { CliError } from '../error.ts';
 import { addSettings, sourcesOf } from '../options.ts';
+import { createLogger } from '../serving/logger.ts';
 import { untilSignal } from '../serving/signals.ts';
 import type { Terminal } from '../terminal.ts';
 
@@ -28,10 +28,7 @@ Example:
       const sources = sourcesOf(command, SETTINGS_OF.dev, terminal);
       const configuration = parseConfiguration(SETTINGS_OF.dev, sources);
       const say = (text: string): void => terminal.writeOut(`${text}\n`);
-      const logger = pino(
-        { level: configuration.logLevel },
-        { write: (line) => terminal.writeOut(readableLine(line)) },
-      );
+      const logger = createLogger(configuration.logLevel, (line) => terminal.writeOut(readableLine(line)));
       const signalled = untilSignal();
       const dev = await startDev({
         configuration,
