@@ -1,14 +1,16 @@
-import { EMPTY_ROOT, equalHashes, type TreeHasher } from '../merkle/index.ts';
-import { assembleCheckpoint, formatCheckpointText } from '../note/index.ts';
+import { equalHashes, type TreeHasher } from '../merkle/index.ts';
 import type { Attempt } from './attempt.ts';
+import { CheckpointCache } from './checkpoint-cache.ts';
 import { NotaryError } from './error.ts';
-import { LogEdge } from './log-edge.ts';
+import type { LogEdge } from './log-edge.ts';
 import { LogKeys, sameHead } from './log-keys.ts';
 import type { LogReader } from './log-reader.ts';
 import type { Logger } from './logger.ts';
+import { Memory } from './memory.ts';
 import { SharedRun } from './shared-run.ts';
 import type { Signing } from './signing.ts';
 import type { Cluster, ClusterState, Head, LogSnapshot, Storage } from './storage.ts';
+import { loadStoredEdge, logCorrupt } from './stored-edge.ts';
 
 export interface LogDependencies {
   readonly storage: Storage;
@@ -18,26 +20,12 @@ export interface LogDependencies {
   readonly logger: Logger;
 }
 
-/** What this process knows of a log from elsewhere than the database's rows of this moment (invariant 5). */
-interface Memory {
-  /** The newest head whose commit was acknowledged to this process. */
-  acknowledged: Pick<Head, 'size' | 'root'>;
-  /** The newest head that this process signed. */
-  signed: Pick<Head, 'size' | 'root'> | undefined;
-  /** `confirmedSize` and `stateVersion` of the cluster when `acknowledged` was last found in the database. */
-  confirmedSize: number | undefined;
-  stateVersion: number;
-  /** `stateVersion` at which the cluster was `recovering` because of what this memory holds. */
-  declaredAt: number | undefined;
-}
-
 interface Evidence {
   readonly to: 'recovering' | 'sealed';
   readonly code: 'LOG_ROLLED_BACK' | 'LOG_FORKED';
   readonly reason: string;
 }
 
-const CACHED_CHECKPOINTS = 64;
 /** Above this many new records the edge is loaded anew rather than extended. */
 const MAX_CATCH_UP = 4096;
 const FRESH_MS = 1000;
@@ -56,7 +44,7 @@ export class ClusterLog {
   readonly #memory: Memory;
   readonly #refreshing = new SharedRun(() => this.#refresh());
   readonly #confirming = new SharedRun(() => this.#confirm());
-  readonly #checkpoints = new Map<number, Promise<string>>();
+  readonly #checkpoints: CheckpointCache;
   #cluster: Cluster;
   #edge: LogEdge;
   #tail: Head;
@@ -77,9 +65,8 @@ export class ClusterLog {
     this.#edge = edge;
     this.#tail = snapshot.head;
     this.#lastCreatedAtMs = snapshot.lastCreatedAtMs;
-    const { stateVersion, confirmedSize } = snapshot.cluster;
-    const acknowledged = { size: 0, root: EMPTY_ROOT };
-    this.#memory = { acknowledged, signed: undefined, stateVersion, confirmedSize, declaredAt: undefined };
+    this.#memory = new Memory(snapshot.cluster);
+    this.#checkpoints = new CheckpointCache(snapshot.cluster.origin, keys);
   }
 
   /**
@@ -93,7 +80,7 @@ export class ClusterLog {
     const snapshot = await storage.readLog(clusterId);
     if (snapshot === undefined) return undefined;
     const keys = await LogKeys.open(snapshot.cluster.origin, await storage.readKeys(clusterId), signing);
-    return new ClusterLog(dependencies, snapshot, keys, await loadEdge(dependencies, snapshot, keys));
+    return new ClusterLog(dependencies, snapshot, keys, await loadStoredEdge(dependencies, snapshot, keys));
   }
 
   get cluster(): Cluster {
@@ -198,20 +185,8 @@ export class ClusterLog {
 
   /** The signed checkpoint of a head that is committed, durable and recomputed (invariant 3). */
   checkpoint(head: Pick<Head, 'size' | 'root'>): Promise<string> {
-    const known = this.#checkpoints.get(head.size);
-    if (known !== undefined) return known;
-    if ((this.#memory.signed?.size ?? -1) < head.size) this.#memory.signed = head;
-    const text = formatCheckpointText({ origin: this.#cluster.origin, size: head.size, root: head.root });
-    const signed = this.keys.sign(text).then((lines) => assembleCheckpoint(text, lines));
-    this.#checkpoints.set(head.size, signed);
-    signed.catch(() => this.#checkpoints.delete(head.size));
-    if (this.#checkpoints.size > CACHED_CHECKPOINTS) {
-      for (const oldest of this.#checkpoints.keys()) {
-        this.#checkpoints.delete(oldest);
-        break;
-      }
-    }
-    return signed;
+    this.#memory.sign(head);
+    return this.#checkpoints.sign(head);
   }
 
   /**
@@ -327,19 +302,16 @@ export class ClusterLog {
     await this.#replaceView(snapshot);
     if (await this.#contains(acknowledged)) return this.#consistent(snapshot);
     const { cluster, head } = snapshot;
-    // What took rows back may have taken back the state, and its version, as well.
+    // What took rows back may have taken back the state as well.
     this.#cluster = cluster;
-    this.#memory.stateVersion = Math.min(this.#memory.stateVersion, cluster.stateVersion);
+    this.#memory.rewindTo(cluster);
     // Declared already: reads go on from what is stored, and the memory stays for whoever wants to thaw.
     if (cluster.state === 'sealed') return;
-    if (cluster.state === 'recovering') {
-      this.#memory.declaredAt = cluster.stateVersion;
-      return;
-    }
+    if (cluster.state === 'recovering') return this.#memory.declared(cluster);
     const lost = await this.signedButLost();
-    if (this.#wasConfirmed(cluster)) {
+    if (this.#memory.wasConfirmed(cluster)) {
       if (lost === undefined) {
-        this.#memory.acknowledged = { size: 0, root: EMPTY_ROOT };
+        this.#memory.forget();
         return this.#consistent(snapshot);
       }
       throw await this.declare(
@@ -358,22 +330,8 @@ export class ClusterLog {
 
   async #declareLoss(...evidence: Parameters<ClusterLog['declare']>): Promise<NotaryError> {
     const error = await this.declare(...evidence);
-    if (this.state === 'recovering') this.#memory.declaredAt = this.#cluster.stateVersion;
+    if (this.state === 'recovering') this.#memory.declared(this.#cluster);
     return error;
-  }
-
-  /**
-   * Whether a thaw from `recovering` has happened since the memory was last in agreement with the database: a cluster that is
-   * no longer recovering has been thawed, and a thaw that nobody here saw has left another confirmed size.
-   */
-  #wasConfirmed({ stateVersion, confirmedSize }: Cluster): boolean {
-    const { declaredAt } = this.#memory;
-    if (declaredAt !== undefined && stateVersion > declaredAt) return true;
-    return (
-      stateVersion > this.#memory.stateVersion &&
-      confirmedSize !== undefined &&
-      confirmedSize !== this.#memory.confirmedSize
-    );
   }
 
   async #contains({ size, root }: Pick<Head, 'size' | 'root'>): Promise<boolean> {
@@ -381,16 +339,14 @@ export class ClusterLog {
   }
 
   #consistent({ cluster }: LogSnapshot): void {
-    this.#memory.stateVersion = cluster.stateVersion;
-    this.#memory.confirmedSize = cluster.confirmedSize;
-    this.#memory.declaredAt = undefined;
+    this.#memory.agree(cluster);
     this.#agrees = true;
   }
 
   /** Starts over from the stored rows, forgetting everything that was cached of them. */
   async #replaceView(snapshot: LogSnapshot): Promise<void> {
     this.#dependencies.reader.forget(this.clusterId);
-    const edge = await loadEdge(this.#dependencies, snapshot, this.keys);
+    const edge = await loadStoredEdge(this.#dependencies, snapshot, this.keys);
     this.#edge = edge;
     this.#tail = snapshot.head;
     this.#lastCreatedAtMs = snapshot.lastCreatedAtMs;
@@ -410,7 +366,7 @@ export class ClusterLog {
   #acknowledge(head: Head): void {
     if (head.size <= this.#tail.size && (this.#durable === undefined || this.#durable.size < head.size))
       this.#durable = head;
-    if (this.#memory.acknowledged.size < head.size) this.#memory.acknowledged = head;
+    this.#memory.acknowledge(head);
   }
 
   #noteCluster(cluster: Cluster): void {
@@ -418,29 +374,6 @@ export class ClusterLog {
   }
 
   #corrupt(what: string): NotaryError {
-    this.#dependencies.logger.error({ clusterId: this.clusterId, detail: what }, 'the stored log is corrupt');
-    return new NotaryError('LOG_CORRUPT', `cluster ${this.clusterId}: ${what}`);
+    return logCorrupt(this.#dependencies.logger, this.clusterId, what);
   }
-}
-
-/** The right edge of a stored log; it must hash to the stored head, whose mac must be good. */
-async function loadEdge(
-  { hasher, reader, logger }: LogDependencies,
-  { cluster: { clusterId }, head }: LogSnapshot,
-  keys: LogKeys,
-): Promise<LogEdge> {
-  const corrupt = (what: string, options?: ErrorOptions) => {
-    logger.error({ clusterId, size: head.size, detail: what }, 'the stored log is corrupt');
-    return new NotaryError('LOG_CORRUPT', `cluster ${clusterId}: ${what}`, options);
-  };
-  if (!keys.hasGoodMac(head)) throw corrupt(`the stored head of size ${head.size} has a wrong mac`);
-  const edge = LogEdge.load(
-    hasher,
-    head.size,
-    await reader.packedEdge(clusterId, LogEdge.rangesOf(head.size)),
-  );
-  if (!equalHashes(edge.root, head.root)) {
-    throw corrupt(`the stored records do not hash to the stored head of size ${head.size}`);
-  }
-  return edge;
 }

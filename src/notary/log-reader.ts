@@ -14,7 +14,7 @@ import {
   tilesOf,
 } from '../merkle/index.ts';
 import type { LogEdge } from './log-edge.ts';
-import type { LogTileRange, Storage } from './storage.ts';
+import type { Storage } from './storage.ts';
 
 /** One tile with the subtrees inside it is about 16 KiB: at most 64 MiB for all clusters of a process. */
 const CACHED_TILES = 4096;
@@ -55,11 +55,6 @@ export class LogReader {
   ): Promise<Uint8Array[]> {
     const subtree = await this.#read(clusterId, second, consistencySubtrees(first, second), edge);
     return consistencyPath(this.#hasher, first, second, subtree);
-  }
-
-  /** Loads the right edge of a log of this size. */
-  async packedEdge(clusterId: string, ranges: readonly LogTileRange[]): Promise<readonly Uint8Array[]> {
-    return ranges.length === 0 ? [] : this.#storage.readLogTiles(clusterId, ranges);
   }
 
   /** Drops what was cached of a log whose stored rows turned out to be other rows than before. */

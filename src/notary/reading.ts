@@ -48,7 +48,9 @@ export class Reading {
 
   async anchors({ clusterId, fromLogIndex, limit, startMs, endMs }: AnchorQuery): Promise<AnchorPage> {
     const { log } = await this.#logs.get(clusterId);
-    const head = await log.newestHead(0);
+    // Not the head that this process has: whoever lists wants what other replicas appended, too.
+    await log.refresh();
+    const head = await log.durableHead();
     const first =
       startMs === undefined ? 0 : ((await this.#storage.firstLogIndexSince(clusterId, startMs)) ?? head.size);
     const since = endMs === undefined ? undefined : await this.#storage.firstLogIndexSince(clusterId, endMs);

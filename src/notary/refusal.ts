@@ -32,7 +32,9 @@ export function shuttingDown(): NotaryError {
 export function asNotaryError(error: unknown): Error {
   if (error instanceof StorageError && error.code === 'UNAVAILABLE') return databaseAway(error);
   if (error instanceof StorageError && error.code === 'CORRUPT') {
-    return new NotaryError('LOG_CORRUPT', 'stored rows contradict one another', { cause: error });
+    // What the adapter found by itself says where; what the database said is not for callers.
+    const where = error.cause === undefined ? `: ${error.message}` : '';
+    return new NotaryError('LOG_CORRUPT', `stored rows contradict one another${where}`, { cause: error });
   }
   return error instanceof Error
     ? error

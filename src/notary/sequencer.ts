@@ -1,10 +1,10 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { TreeHasher } from '../merkle/index.ts';
 import { type Attempt, makeAttempt, type UnplacedAnchor } from './attempt.ts';
 import type { ClusterLog } from './cluster-log.ts';
 import { NotaryError } from './error.ts';
 import { sameHead } from './log-keys.ts';
 import type { Logger } from './logger.ts';
+import { resolveLostAnswer } from './lost-answer.ts';
 import { asNotaryError, cancelled, databaseAway, notActive, shuttingDown } from './refusal.ts';
 import type { AppendOutcome, Entry, Head, Storage } from './storage.ts';
 
@@ -15,8 +15,6 @@ const MAX_GROUP_BYTES = 4 * 1024 * 1024;
 const LOCKED_APPENDS = 8;
 /** Lost races and the like in a row, without anything explaining them, before a group gives up. */
 const MAX_ROUNDS = 100;
-const RESEND_FIRST_MS = 20;
-const RESEND_MAX_MS = 1000;
 
 export interface AnchorToSequence extends UnplacedAnchor {
   /** Bytes that the append will carry. */
@@ -296,69 +294,19 @@ export class Sequencer {
     });
   }
 
-  /**
-   * Unknown outcomes are resolved, never guessed: the same bytes are sent again until they succeed or the row at their
-   * place is read. Nobody is told success or failure before; who has waited too long is told that it is not known.
-   */
-  async #resolved(attempt: Attempt, first: AppendOutcome): Promise<AppendOutcome> {
-    if (first.kind !== 'unknown') return first;
-    const { log, storage, logger, outcomePatienceMs } = this.#options;
-    const { group } = attempt;
-    logger.warn(
-      { clusterId: log.clusterId, size: group.newHead.size, err: first.cause },
-      'the answer to an append was lost',
-    );
+  async #resolved(attempt: Attempt, answered: AppendOutcome): Promise<AppendOutcome> {
+    if (answered.kind !== 'unknown') return answered;
+    const { log, logger, outcomePatienceMs } = this.#options;
+    const size = attempt.group.newHead.size;
+    logger.warn({ clusterId: log.clusterId, size, err: answered.cause }, 'the answer to an append was lost');
     const patience = setTimeout(() => this.#loseFaith(), outcomePatienceMs);
     try {
-      for (let delayMs = RESEND_FIRST_MS; ; delayMs = Math.min(2 * delayMs, RESEND_MAX_MS)) {
-        await sleep(delayMs);
-        // Everybody has been told that the outcome is not known.
-        if (this.#abandoned) return { kind: 'unavailable', cause: first.cause };
-        const again = await storage.append(group);
-        if (again.kind === 'appended') return again;
-        if (again.kind === 'unknown') continue;
-        const place = await this.#readPlace(group.oldHead);
-        if (place === 'unreadable') continue;
-        if (place === 'closed') return { kind: 'refused', knownRequestIds: [] };
-        if (place === 'empty') {
-          if (isForGood(again)) return again;
-          continue;
-        }
-        if (!sameHead(place, group.newHead)) return { kind: 'refused', knownRequestIds: [] };
-        // Ours, but only seen: it counts once a later commit has been acknowledged.
-        if (await this.#confirmed()) return { kind: 'appended' };
-      }
+      // Once abandoned, everybody has been told that the outcome is not known.
+      const outcome = await resolveLostAnswer(this.#options.storage, attempt.group, () => this.#abandoned);
+      return outcome ?? { kind: 'unavailable', cause: answered.cause };
     } finally {
       clearTimeout(patience);
       this.#inDoubt = false;
-    }
-  }
-
-  async #confirmed(): Promise<boolean> {
-    try {
-      await this.#options.storage.confirmDurable(this.#options.log.clusterId);
-      return true;
-    } catch {
-      return false;
-    }
-  }
-
-  /**
-   * Who follows the head that an attempt extends: `closed` where nobody can any more, because the cluster takes no anchors or
-   * that head is itself gone, which `refresh` looks into.
-   */
-  async #readPlace(oldHead: Pick<Head, 'size' | 'root'>): Promise<Head | 'empty' | 'closed' | 'unreadable'> {
-    const { log, storage } = this.#options;
-    try {
-      // The state first: a row that is absent after the state was seen inactive can no longer come.
-      const snapshot = await storage.readLog(log.clusterId);
-      const head = await storage.readHeadAfter(log.clusterId, oldHead.size);
-      if (head !== undefined) return head;
-      if (snapshot?.cluster.state !== 'active') return 'closed';
-      const stored = await storage.readHead(log.clusterId, oldHead.size);
-      return stored !== undefined && sameHead(stored, oldHead) ? 'empty' : 'closed';
-    } catch {
-      return 'unreadable';
     }
   }
 
@@ -388,18 +336,6 @@ function answerAppended(members: readonly Waiting[], { group }: Attempt): void {
 
 function rejectAll(members: readonly Waiting[], error: Error): void {
   for (const { reject } of members) reject(error);
-}
-
-/**
- * Whether the same bytes, whenever an earlier sending of them arrives, can only get this answer again: a known request id
- * stays known, a poison stays one, and rows past the head stay in the way.
- */
-function isForGood(outcome: AppendOutcome): boolean {
-  return (
-    outcome.kind === 'rejected' ||
-    (outcome.kind === 'refused' && outcome.knownRequestIds.length > 0) ||
-    (outcome.kind === 'conflict' && outcome.duplicateKey)
-  );
 }
 
 function throwIfAborted({ signal }: AnchorToSequence): void {
