@@ -1,9 +1,11 @@
 // Options of the command line: those of settings come from the table, the rest are parsed here.
 
+import { readFileSync } from 'node:fs';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { ED25519, NoteError, parseVkey } from '../note/index.ts';
-import { parseConfiguration, type Sources } from './config/read-settings.ts';
-import { type Configuration, SETTINGS, type SettingName } from './config/settings.ts';
+import { type ClientConfiguration, loadClientConfiguration } from './config/client-configuration.ts';
+import type { Sources } from './config/read-settings.ts';
+import { SETTINGS, SETTINGS_OF, type SettingName } from './config/settings.ts';
 import { warnOfUnknownVariables } from './config/unknown-variables.ts';
 import { notice, type Terminal } from './terminal.ts';
 
@@ -38,13 +40,9 @@ export function sourcesOf(command: Command, names: readonly SettingName[], termi
   return { flags, environment: terminal.environment };
 }
 
-/** The settings of a command that needs no more than their values. */
-export function configurationOf<Name extends SettingName>(
-  command: Command,
-  names: readonly Name[],
-  terminal: Terminal,
-): Configuration<Name> {
-  return parseConfiguration(names, sourcesOf(command, names, terminal));
+/** The settings of a command that talks to a notary. */
+export function clientConfigurationOf(command: Command, terminal: Terminal): ClientConfiguration {
+  return loadClientConfiguration(sourcesOf(command, SETTINGS_OF.client, terminal), readFileSync);
 }
 
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;

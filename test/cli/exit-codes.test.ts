@@ -163,6 +163,38 @@ describe('the command line', () => {
     expect(err).toMatch(/no signing seed[\s\S]*ORIGIN_PREFIX[\s\S]*DATABASE_URL/);
   });
 
+  // Seen red when each of these commands gave up at its first mistake.
+  test.each([
+    [
+      ['migrate', '--application-role', 'a b'],
+      ['--application-role', '--migration-database-url'],
+    ],
+    [
+      ['cluster', 'list', '--endpoint', 'x', '--ca-file', join(directory, 'gone')],
+      ['--endpoint', '--ca-file'],
+    ],
+    [
+      ['cluster', 'list', '--endpoint', 'x', '--ca-file', receipt],
+      ['--endpoint', 'no certificate in PEM'],
+    ],
+    [
+      ['key', 'show', '--cluster', CLUSTER, '--origin-prefix', 'a b', '--seed-file', join(directory, 'gone')],
+      ['--origin-prefix', '--seed-file'],
+    ],
+    [
+      ['fsck', '--seed-file', join(directory, 'gone')],
+      ['--seed-file', '--database-url'],
+    ],
+  ])('%j tells every mistake at once, and exits with 2', async (argv, mistakes) => {
+    const { code, err } = await quartermaster(argv);
+    expect(code).toBe(2);
+    expect(err.split('\n')).toEqual([
+      'quartermaster: configuration:',
+      ...mistakes.map((mistake) => expect.stringContaining(mistake)),
+      '',
+    ]);
+  });
+
   test('an error is one line, and has its stack only at the level debug', async () => {
     const argv = ['anchor', '--cluster', CLUSTER, '--lines', directory];
     expect((await quartermaster(argv)).err).toBe(`quartermaster: ${directory} is no regular file\n`);

@@ -1,12 +1,10 @@
-import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ChannelCredentials } from '@grpc/grpc-js';
 import { QuartermasterNotary } from '#gen/quartermaster/v1/notary_pb.js';
 import { QuartermasterRegistry } from '#gen/quartermaster/v1/registry_pb.js';
 import { type Client, createClient, type RpcOptions } from '../../rpc/client.ts';
-import type { Configuration } from '../config/settings.ts';
+import type { ClientConfiguration } from '../config/client-configuration.ts';
 import { formatAddress } from '../config/values.ts';
-import { CliError } from '../error.ts';
 import { explainFailure, type Pace, type RetryPolicy, withRetries } from './call.ts';
 
 export type NotaryClient = Client<typeof QuartermasterNotary.method>;
@@ -27,12 +25,12 @@ export class Connection {
   readonly notary: NotaryClient;
   readonly registry: RegistryClient;
 
-  constructor({ endpoint, caFile }: Configuration<'endpoint' | 'caFile'>) {
+  constructor({ endpoint, trustedCertificates }: ClientConfiguration) {
     this.endpoint = formatAddress(endpoint);
     const credentials =
-      caFile === undefined
+      trustedCertificates === undefined
         ? ChannelCredentials.createInsecure()
-        : ChannelCredentials.createSsl(readCa(caFile));
+        : ChannelCredentials.createSsl(Buffer.from(trustedCertificates));
     this.notary = createClient(QuartermasterNotary, this.endpoint, credentials);
     this.registry = createClient(QuartermasterRegistry, this.endpoint, credentials);
   }
@@ -61,19 +59,9 @@ export class Connection {
   }
 }
 
-function readCa(file: string): Buffer {
-  try {
-    return readFileSync(file);
-  } catch (error) {
-    throw new CliError('CONFIGURATION', `--ca-file: ${JSON.stringify(file)} cannot be read`, {
-      cause: error,
-    });
-  }
-}
-
 /** Runs a command's work on a connection and closes it whatever happens. */
 export async function connected<T>(
-  configuration: Configuration<'endpoint' | 'caFile'>,
+  configuration: ClientConfiguration,
   work: (connection: Connection) => Promise<T>,
 ): Promise<T> {
   const connection = new Connection(configuration);

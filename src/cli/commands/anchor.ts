@@ -10,8 +10,8 @@ import { lockFile } from '../file-lock.ts';
 import { openRegular } from '../open-regular.ts';
 import {
   addSettings,
+  clientConfigurationOf,
   collectVkeys,
-  configurationOf,
   JSON_OPTION,
   parseCount,
   parseUuid,
@@ -48,7 +48,7 @@ export function defineAnchor(program: Command, terminal: Terminal): void {
   addSettings(command, SETTINGS_OF.client)
     .addHelpText('after', HELP)
     .action(async (options: AnchorOptions) => {
-      const configuration = configurationOf(command, SETTINGS_OF.client, terminal);
+      const configuration = clientConfigurationOf(command, terminal);
       const manifestPath = options.manifest ?? defaultManifestPath(options.lines);
       const { file, size } = await openRegular(options.lines);
       try {

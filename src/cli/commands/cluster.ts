@@ -7,7 +7,7 @@ import { BRIEFLY } from '../client/call.ts';
 import { type Connection, connected } from '../client/connect.ts';
 import { SETTINGS_OF } from '../config/settings.ts';
 import { CliError } from '../error.ts';
-import { addSettings, configurationOf, JSON_OPTION, parseUuid } from '../options.ts';
+import { addSettings, clientConfigurationOf, JSON_OPTION, parseUuid } from '../options.ts';
 import { report, type Terminal } from '../terminal.ts';
 
 export function defineCluster(program: Command, terminal: Terminal): void {
@@ -22,7 +22,7 @@ export function defineCluster(program: Command, terminal: Terminal): void {
 function onServer(command: Command, terminal: Terminal) {
   addSettings(command.option(...JSON_OPTION), SETTINGS_OF.client);
   return <T>(work: (connection: Connection) => Promise<T>): Promise<T> =>
-    connected(configurationOf(command, SETTINGS_OF.client, terminal), work);
+    connected(clientConfigurationOf(command, terminal), work);
 }
 
 interface CreateOptions {

@@ -6,9 +6,9 @@ import { type FsckReport, fsck } from '../../notary/fsck.ts';
 import { createSeedSigning } from '../../notary/seed-signing.ts';
 import { StorageError } from '../../notary/storage.ts';
 import { createPostgresStorage } from '../../postgres/storage.ts';
-import { Mistakes, nameOf, readSettings } from '../config/read-settings.ts';
+import { Mistakes, readSettings, requireGiven } from '../config/read-settings.ts';
 import { judgeSeed } from '../config/seed.ts';
-import { SETTINGS, SETTINGS_OF } from '../config/settings.ts';
+import { SETTINGS_OF } from '../config/settings.ts';
 import { CliError } from '../error.ts';
 import { addSettings, JSON_OPTION, parseUuid, sourcesOf } from '../options.ts';
 import { report, type Terminal } from '../terminal.ts';
@@ -51,11 +51,9 @@ function load(command: Command, terminal: Terminal): { databaseUrl: string; mast
   const mistakes = new Mistakes();
   const sources = sourcesOf(command, SETTINGS_OF.fsck, terminal);
   const settings = readSettings(SETTINGS_OF.fsck, sources, mistakes);
-  const isSeedMistaken = settings.seed === undefined && Boolean(sources.environment[SETTINGS.seed.env]);
-  const masterSeed = judgeSeed(settings, isSeedMistaken, readFileSync, mistakes);
+  const masterSeed = judgeSeed(settings, sources, readFileSync, mistakes);
   const { databaseUrl } = settings;
-  const isUrlGiven = Boolean(sources.flags.databaseUrl ?? sources.environment[SETTINGS.databaseUrl.env]);
-  if (databaseUrl === undefined && !isUrlGiven) mistakes.add(`${nameOf('databaseUrl')} is missing`);
+  requireGiven('databaseUrl', sources, mistakes);
   if (databaseUrl === undefined || masterSeed === undefined || mistakes.lines.length > 0)
     throw mistakes.toError();
   return { databaseUrl, masterSeed };

@@ -1,16 +1,22 @@
 import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { type Command, Option } from 'commander';
+import type { Command } from 'commander';
 import { deriveKey, ed25519Vkey, formatVkey, MASTER_SEED_SIZE, publicKeyEd25519 } from '../../note/index.ts';
 import { BRIEFLY } from '../client/call.ts';
 import { connected } from '../client/connect.ts';
-import { parseOriginPrefix } from '../config/origin-prefix.ts';
 import { Mistakes, readSettings } from '../config/read-settings.ts';
 import { judgeSeed } from '../config/seed.ts';
 import { SETTINGS_OF } from '../config/settings.ts';
 import { CliError } from '../error.ts';
 import { checkNamedKeys } from '../log-keys.ts';
-import { addSettings, configurationOf, JSON_OPTION, parseCount, parseUuid, sourcesOf } from '../options.ts';
+import {
+  addSettings,
+  clientConfigurationOf,
+  JSON_OPTION,
+  parseCount,
+  parseUuid,
+  sourcesOf,
+} from '../options.ts';
 import { notice, report, type Terminal } from '../terminal.ts';
 import { writeSecretOnce } from '../write-file.ts';
 
@@ -53,18 +59,14 @@ interface ShowOptions {
 }
 
 const SHOW_SETTINGS = [...SETTINGS_OF.client, 'seedFile', 'seed'] as const;
+const DERIVING = ['originPrefix', 'seed', 'seedFile'] as const;
 
 function defineShow(key: Command, terminal: Terminal): void {
   const command = key
     .command('show')
     .description("print a cluster's verifier keys, one a line: what verifiers pin")
     .requiredOption('--cluster <id>', 'UUID of the cluster', parseUuid)
-    .addOption(
-      new Option(
-        '--origin-prefix <prefix>',
-        'derive the key from the master seed instead of asking the notary',
-      ).argParser(parseOriginPrefix),
-    )
+    .option('--origin-prefix <prefix>', 'derive the key from the master seed instead of asking the notary')
     .option('--epoch <number>', 'with --origin-prefix: which key, from 1', parseCount(1, 1_000_000))
     .option(...JSON_OPTION);
   addSettings(command, SHOW_SETTINGS)
@@ -82,7 +84,7 @@ Examples:
       const vkeys =
         options.originPrefix === undefined
           ? await askForKeys(command, options, terminal)
-          : [deriveVkey(command, options.originPrefix, options, terminal)];
+          : [deriveVkey(command, options, terminal)];
       report(terminal, options.json === true, { cluster_id: options.cluster, vkeys }, vkeys.join('\n'));
     });
 }
@@ -95,7 +97,7 @@ async function askForKeys(
   if (options.epoch !== undefined || command.opts<{ seedFile?: string }>().seedFile !== undefined) {
     throw new CliError('USAGE', '--seed-file and --epoch derive a key, and go with --origin-prefix');
   }
-  const configuration = configurationOf(command, SETTINGS_OF.client, terminal);
+  const configuration = clientConfigurationOf(command, terminal);
   const { keys } = await connected(configuration, (connection) =>
     connection.call((call) => connection.notary.getLog({ clusterId: options.cluster }, call), BRIEFLY),
   );
@@ -105,17 +107,15 @@ async function askForKeys(
   );
 }
 
-function deriveVkey(
-  command: Command,
-  originPrefix: string,
-  options: ShowOptions,
-  terminal: Terminal,
-): string {
+function deriveVkey(command: Command, options: ShowOptions, terminal: Terminal): string {
   const mistakes = new Mistakes();
-  const sources = sourcesOf(command, ['seed', 'seedFile'], terminal);
-  const settings = readSettings(['seed', 'seedFile'], sources, mistakes);
-  const masterSeed = judgeSeed(settings, mistakes.lines.length > 0, readFileSync, mistakes);
-  if (masterSeed === undefined || mistakes.lines.length > 0) throw mistakes.toError();
+  const sources = sourcesOf(command, DERIVING, terminal);
+  const settings = readSettings(DERIVING, sources, mistakes);
+  const masterSeed = judgeSeed(settings, sources, readFileSync, mistakes);
+  const { originPrefix } = settings;
+  if (masterSeed === undefined || originPrefix === undefined || mistakes.lines.length > 0) {
+    throw mistakes.toError();
+  }
   const origin = `${originPrefix}/${options.cluster}`;
   const seed = deriveKey(masterSeed, 'log-ed25519', origin, options.epoch ?? 1);
   return formatVkey(ed25519Vkey(origin, publicKeyEd25519(seed)));

@@ -1,10 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Command } from 'commander';
 import { type MigrateResult, migrate } from '../../postgres/migrate.ts';
-import { nameOf } from '../config/read-settings.ts';
+import { parseConfiguration } from '../config/read-settings.ts';
 import { SETTINGS_OF } from '../config/settings.ts';
-import { CliError } from '../error.ts';
-import { addSettings, configurationOf, JSON_OPTION } from '../options.ts';
+import { addSettings, JSON_OPTION, sourcesOf } from '../options.ts';
 import { notice, report, type Terminal } from '../terminal.ts';
 import { untilReachable } from '../until-reachable.ts';
 
@@ -24,15 +23,15 @@ Example:
   $ QUARTERMASTER_MIGRATION_DATABASE_URL=postgres://owner:secret@db.example.org/notary quartermaster migrate`,
     )
     .action(async ({ json }: { readonly json?: true }) => {
-      const configuration = configurationOf(command, SETTINGS_OF.migrate, terminal);
-      const databaseUrl = configuration.migrationDatabaseUrl;
-      if (databaseUrl === undefined) {
-        throw new CliError('CONFIGURATION', `configuration: ${nameOf('migrationDatabaseUrl')} is missing`);
-      }
+      const configuration = parseConfiguration(
+        SETTINGS_OF.migrate,
+        sourcesOf(command, SETTINGS_OF.migrate, terminal),
+        ['migrationDatabaseUrl'],
+      );
       const result = await untilReachable(
         () =>
           migrate({
-            databaseUrl,
+            databaseUrl: configuration.migrationDatabaseUrl,
             applicationRole: configuration.applicationRole,
             applicationPassword: configuration.applicationPassword,
             log: (message) => notice(terminal, message),

@@ -7,7 +7,7 @@ import { type Connection, connected } from '../client/connect.ts';
 import { SETTINGS_OF } from '../config/settings.ts';
 import { CliError } from '../error.ts';
 import { openRegularIfThere } from '../open-regular.ts';
-import { addSettings, collectVkeys, configurationOf, JSON_OPTION, LINE_NUMBER } from '../options.ts';
+import { addSettings, clientConfigurationOf, collectVkeys, JSON_OPTION, LINE_NUMBER } from '../options.ts';
 import { report, type Terminal } from '../terminal.ts';
 import { describeVerdict, verdictAsJson } from '../verdict.ts';
 import { writeWhole } from '../write-file.ts';
@@ -44,7 +44,7 @@ Example:
   $ quartermaster prove --manifest audit.log.manifest.jsonl --line 3 --out line-3.tlog-proof`,
     )
     .action(async (options: ProveOptions) => {
-      const configuration = configurationOf(command, SETTINGS_OF.client, terminal);
+      const configuration = clientConfigurationOf(command, terminal);
       await refuseOtherFile(options.out);
       const found = await findLine(options.manifest, options.line);
       const receipt = await connected(configuration, (connection) => fetchReceipt(connection, found));

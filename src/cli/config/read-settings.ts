@@ -61,15 +61,36 @@ export function readSettings<Name extends SettingName>(
   return values as Reading<Name>;
 }
 
-/** The settings of a command that needs no more judgement than that of single values. */
-export function parseConfiguration<Name extends SettingName>(
+/**
+ * The settings of a command that needs no more judgement than that of single values.
+ *
+ * @param required those without a default that must be given
+ */
+export function parseConfiguration<Name extends SettingName, Required extends Name = never>(
   names: readonly Name[],
   sources: Sources,
-): Configuration<Name> {
+  required: readonly Required[] = [],
+): Configuration<Exclude<Name, Required>> & { readonly [R in Required]: NonNullable<Configuration[R]> } {
   const mistakes = new Mistakes();
   const values = readSettings(names, sources, mistakes);
+  for (const name of required) requireGiven(name, sources, mistakes);
   if (mistakes.lines.length > 0) throw mistakes.toError();
-  return values as Configuration<Name>;
+  return values as ReturnType<typeof parseConfiguration<Name, Required>>;
+}
+
+/** Tells of a setting that has no default and was not given; one that was given and is wrong has been told of. */
+export function requireGiven(
+  name: SettingName,
+  sources: Sources,
+  mistakes: Mistakes,
+  whatItIs: string = '',
+): void {
+  if (!isGiven(name, sources)) mistakes.add(`${nameOf(name)} is missing${whatItIs}`);
+}
+
+/** Whether there is a value at all, right or wrong. */
+export function isGiven(name: SettingName, { flags, environment }: Sources): boolean {
+  return flags[name] !== undefined || Boolean(environment[SETTINGS[name].env]);
 }
 
 /** How to name a setting to a person: its flag where it has one, and its variable. */

@@ -1,5 +1,5 @@
 import { codeOf } from '../error.ts';
-import { type Mistakes, nameOf, type Reading } from './read-settings.ts';
+import { isGiven, type Mistakes, nameOf, type Reading, type Sources } from './read-settings.ts';
 import { SETTINGS } from './settings.ts';
 import { parseSeed, ValueError } from './values.ts';
 
@@ -12,16 +12,18 @@ export type ReadFile = (path: string) => Uint8Array;
  */
 export function judgeSeed(
   settings: Reading<'seed' | 'seedFile'>,
-  isSeedMistaken: boolean,
+  sources: Sources,
   readFile: ReadFile,
   mistakes: Mistakes,
 ): Uint8Array | undefined {
   const { seed, seedFile } = settings;
-  if ((seed !== undefined || isSeedMistaken) && seedFile !== undefined) {
+  // Also one that is wrong, which has been told of.
+  const isSeedGiven = isGiven('seed', sources);
+  if (isSeedGiven && seedFile !== undefined) {
     mistakes.add(`${SETTINGS.seed.env} and ${nameOf('seedFile')}: give one of them, not both`);
     return undefined;
   }
-  if (seed !== undefined || isSeedMistaken) return seed;
+  if (isSeedGiven) return seed;
   if (seedFile === undefined) {
     mistakes.add(
       `no signing seed: set ${SETTINGS.seed.env} or ${nameOf('seedFile')}; quartermaster key generate makes one`,

@@ -3,7 +3,7 @@
 
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { checkListenAddress } from '../../server/listen-address.ts';
-import { Mistakes, nameOf, type Reading, readSettings, type Sources } from './read-settings.ts';
+import { Mistakes, nameOf, type Reading, readSettings, requireGiven, type Sources } from './read-settings.ts';
 import { judgeFile, judgeSeed, type ReadFile } from './seed.ts';
 import { type Configuration, SETTINGS, SETTINGS_OF } from './settings.ts';
 import { formatAddress } from './values.ts';
@@ -33,23 +33,14 @@ export type ServeConfiguration = Omit<
 export function loadServeConfiguration(sources: Sources, readFile: ReadFile): ServeConfiguration {
   const mistakes = new Mistakes();
   const settings = readSettings(SETTINGS_OF.serve, sources, mistakes);
-  const isGiven = (name: ServeSetting, env: string): boolean =>
-    (sources.flags[name] ?? sources.environment[env] ?? '') !== '';
-
-  const masterSeed = judgeSeed(
-    settings,
-    settings.seed === undefined && isGiven('seed', 'QUARTERMASTER_SEED'),
-    readFile,
+  const masterSeed = judgeSeed(settings, sources, readFile, mistakes);
+  requireGiven(
+    'originPrefix',
+    sources,
     mistakes,
+    ': a name that you own, such as log.example.org/quartermaster',
   );
-  if (settings.originPrefix === undefined && !isGiven('originPrefix', 'QUARTERMASTER_ORIGIN_PREFIX')) {
-    mistakes.add(
-      `${nameOf('originPrefix')} is missing: a name that you own, such as log.example.org/quartermaster`,
-    );
-  }
-  if (settings.databaseUrl === undefined && !isGiven('databaseUrl', 'QUARTERMASTER_DATABASE_URL')) {
-    mistakes.add(`${nameOf('databaseUrl')} is missing`);
-  }
+  requireGiven('databaseUrl', sources, mistakes);
   const tls = judgeTls(settings, readFile, mistakes);
   judgeListen(settings, mistakes);
   judgeLimits(settings, mistakes);
