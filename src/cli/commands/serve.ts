@@ -3,7 +3,7 @@ import type { Command } from 'commander';
 import { loadServeConfiguration } from '../config/serve-configuration.ts';
 import { SETTINGS_OF } from '../config/settings.ts';
 import { addSettings, sourcesOf } from '../options.ts';
-import { createLogger } from '../serving/logger.ts';
+import { createLogger, writingOnceATurn } from '../serving/logger.ts';
 import { untilSignal } from '../serving/signals.ts';
 import { startServing } from '../serving/start-serving.ts';
 import type { Terminal } from '../terminal.ts';
@@ -28,7 +28,10 @@ Example:
         sourcesOf(command, SETTINGS_OF.serve, terminal),
         readFileSync,
       );
-      const logger = createLogger(configuration.logLevel, (line) => terminal.writeOut(line));
+      const logger = createLogger(
+        configuration.logLevel,
+        writingOnceATurn((lines) => terminal.writeOut(lines)),
+      );
       const signalled = untilSignal();
       const serving = await Promise.race([startServing(configuration, logger), signalled]);
       // Nothing was promised to anybody yet.
