@@ -1,10 +1,14 @@
+import { EXIT } from './error.ts';
 import { run } from './program.ts';
 
-// A reader that has enough (`quartermaster cluster list | head -1`) is no failure.
 for (const stream of [process.stdout, process.stderr]) {
   stream.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code !== 'EPIPE') throw error;
-    process.exit();
+    // A reader that has enough (`quartermaster cluster list | head -1`) is no failure.
+    if (error.code === 'EPIPE') process.exit();
+    // A verdict that nobody could read is none.
+    if (stream === process.stdout)
+      process.stderr.write(`quartermaster: cannot write the output: ${error.message}\n`);
+    process.exit(EXIT.refused);
   });
 }
 

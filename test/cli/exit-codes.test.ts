@@ -1,5 +1,7 @@
-import { readFileSync, statSync, writeFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { closeSync, existsSync, openSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from '@jest/globals';
 import { COSIGNATURE_V1, formatTlogProof, formatVkey, keyId } from '../../src/note/index.ts';
 import { leavesOf, TestLog } from '../verify/test-log.ts';
@@ -223,4 +225,19 @@ describe('the command line', () => {
     expect(code).toBe(2);
     expect(readFileSync(precious, 'utf8')).toBe('history\n');
   });
+});
+
+// Seen red when the error of the stream was thrown: a stack of Node, and not a word of what was wrong.
+test('output that cannot be written is told in one line, with exit code 1', () => {
+  // A device that is always full; other systems than Linux have none.
+  if (!existsSync('/dev/full')) return;
+  const program = fileURLToPath(new URL('../../bin/quartermaster.js', import.meta.url));
+  const full = openSync('/dev/full', 'w');
+  const { status, stderr } = spawnSync(process.execPath, [program, 'key', 'generate'], {
+    stdio: ['ignore', full, 'pipe'],
+    encoding: 'utf8',
+  });
+  closeSync(full);
+  expect(status).toBe(1);
+  expect(stderr).toMatch(/^quartermaster: cannot write the output: ENOSPC[^\n]*\n$/);
 });
