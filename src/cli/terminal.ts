@@ -17,3 +17,13 @@ export function report(terminal: Terminal, asJson: boolean, value: unknown, text
 export function notice(terminal: Terminal, text: string): void {
   terminal.writeError(`${text}\n`);
 }
+
+/**
+ * Text from elsewhere on one line, with what a terminal would obey (escape sequences, a carriage return that hides what is
+ * before it) spelled out as in JSON.
+ */
+export function printable(text: string): string {
+  return text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, (character) =>
+    character === '\n' ? '\\n' : `\\u{${character.codePointAt(0)?.toString(16)}}`,
+  );
+}

@@ -94,3 +94,11 @@ test.each([status.UNAVAILABLE, status.DEADLINE_EXCEEDED])(
     });
   },
 );
+
+// Seen red when details were printed as they came.
+test('what a server says cannot move the cursor or forge lines on a terminal', () => {
+  const hostile = failure(status.NOT_FOUND, undefined, 'gone\r\u001b[2Jverified:\u202e ok\nline 2');
+  expect(explainFailure(hostile, 'x:1')).toMatchObject({
+    message: 'the notary answered NOT_FOUND: gone\\u{d}\\u{1b}[2Jverified:\\u{202e} ok\\nline 2',
+  });
+});

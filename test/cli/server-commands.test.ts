@@ -161,3 +161,19 @@ test('a connection that says nothing does not keep the server beyond its grace',
   expect(await server.ended).toBe(0);
   socket.destroy();
 }, 60_000);
+
+// Seen red when names were printed as they came.
+test('a name that would move the cursor of a terminal is spelled out, and whole in JSON', async () => {
+  const { server, address } = await serving();
+  const command = async (...argv: string[]): Promise<string> => {
+    const run = quartermaster(['cluster', ...argv, '--endpoint', address]);
+    expect(await run.ended).toBe(0);
+    return run.output();
+  };
+  const name = 'evil\n\u001b[31m';
+  expect(await command('create', '--name', name)).toContain('display_name    evil\\n\\u{1b}[31m\n');
+  expect(await command('list')).toContain('active      evil\\n\\u{1b}[31m\n');
+  expect(await command('list', '--json')).toContain(JSON.stringify(name));
+  server.process.kill('SIGTERM');
+  expect(await server.ended).toBe(0);
+}, 60_000);

@@ -3,6 +3,7 @@
 import { status } from '@grpc/grpc-js';
 import { statusDetails } from '../../rpc/status-details.ts';
 import { CliError, codeOf } from '../error.ts';
+import { printable } from '../terminal.ts';
 
 export interface RetryPolicy {
   /** How long to go on trying, in milliseconds. */
@@ -70,7 +71,7 @@ export function explainFailure(error: unknown, endpoint: string): unknown {
   const code = statusOf(error);
   if (code === undefined) return error;
   const details = statusDetails(error);
-  const said = String((error as { details?: unknown }).details ?? error);
+  const said = printable(String((error as { details?: unknown }).details ?? error).trim());
   // Without details it is no notary that says so, but this side of the connection.
   if ((code === status.UNAVAILABLE || code === status.DEADLINE_EXCEEDED) && details === undefined) {
     return new CliError(
@@ -79,7 +80,9 @@ export function explainFailure(error: unknown, endpoint: string): unknown {
       { cause: error },
     );
   }
-  const violations = (details?.violations ?? []).map(({ field, description }) => `${field}: ${description}`);
+  const violations = (details?.violations ?? []).map(({ field, description }) =>
+    printable(`${field}: ${description}`),
+  );
   const parts = [said, ...violations.filter((violation) => !said.includes(violation))];
   return new CliError('FAILED', `the notary answered ${status[code]}: ${parts.join('; ')}`, { cause: error });
 }

@@ -8,7 +8,7 @@ import { type Connection, connected } from '../client/connect.ts';
 import { SETTINGS_OF } from '../config/settings.ts';
 import { CliError } from '../error.ts';
 import { addSettings, clientConfigurationOf, JSON_OPTION, parseUuid } from '../options.ts';
-import { report, type Terminal } from '../terminal.ts';
+import { printable, report, type Terminal } from '../terminal.ts';
 
 export function defineCluster(program: Command, terminal: Terminal): void {
   const cluster = program.command('cluster').description('create, list, freeze and thaw clusters');
@@ -175,7 +175,7 @@ function readCheckpoint(fileOrText: string): string {
 function showCluster(terminal: Terminal, asJson: boolean, cluster: Cluster | undefined): void {
   if (cluster === undefined) throw new CliError('FAILED', 'the notary answered without a cluster');
   const shown = describe(cluster);
-  const lines = Object.entries(shown).map(([name, value]) => `${name.padEnd(15)} ${value}`);
+  const lines = Object.entries(shown).map(([name, value]) => `${name.padEnd(15)} ${printable(value)}`);
   report(terminal, asJson, shown, lines.join('\n'));
 }
 
@@ -194,7 +194,7 @@ function describe(cluster: Cluster): Readonly<Record<string, string>> {
 }
 
 function oneLine(cluster: Cluster): string {
-  return `${cluster.clusterId}  ${stateOf(cluster).padEnd(10)}  ${cluster.displayName}`;
+  return `${printable(cluster.clusterId)}  ${stateOf(cluster).padEnd(10)}  ${printable(cluster.displayName)}`;
 }
 
 function stateOf(cluster: Cluster): string {
