@@ -1,5 +1,5 @@
 import { expect, test } from '@jest/globals';
-import { createLogger } from '../../src/cli/serving/logger.ts';
+import { createLogger, writingOnceATurn } from '../../src/cli/serving/logger.ts';
 
 // Seen red with the serializer that pino has by default.
 test('an error is logged without the rows and connections that the driver hangs on it', () => {
@@ -21,4 +21,17 @@ test('an error is logged without the rows and connections that the driver hangs 
       err: expect.objectContaining({ message: 'violates check constraint', code: '23514' }),
     }),
   ]);
+});
+
+test('the lines of one turn are written together, in order, and none is lost', async () => {
+  const written: string[] = [];
+  const write = writingOnceATurn((lines) => written.push(lines));
+  write('a\n');
+  write('b\n');
+  expect(written).toEqual([]);
+  await new Promise(setImmediate);
+  expect(written).toEqual(['a\nb\n']);
+  write('c\n');
+  await new Promise(setImmediate);
+  expect(written).toEqual(['a\nb\n', 'c\n']);
 });
