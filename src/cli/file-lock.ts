@@ -5,6 +5,7 @@ import { randomUUID } from 'node:crypto';
 import { linkSync, readFileSync, renameSync, unlinkSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { CliError, codeOf } from './error.ts';
+import { processStart } from './running-process.ts';
 
 const ATTEMPTS = 20;
 
@@ -37,31 +38,20 @@ export function lockFile(path: string, what: string): () => void {
 interface Holder {
   readonly pid: number;
   readonly host: string;
-  /** When the process began, in the kernel's own units; tells a reused pid apart. Empty where the platform does not say. */
+  /** When the process began, in the system's own units; tells a reused pid apart. */
   readonly began: string;
 }
 
 function describeHolder(): string {
-  const holder: Holder = { pid: process.pid, host: hostname(), began: beginOf(process.pid) };
+  const holder: Holder = { pid: process.pid, host: hostname(), began: processStart(process.pid) ?? '' };
   return `${JSON.stringify({ ...holder, id: randomUUID() })}\n`;
-}
-
-/** Field 22 of /proc/PID/stat (proc_pid_stat(5)); the name in field 2 may hold spaces and brackets. */
-function beginOf(pid: number): string {
-  const stat = readIfThere(`/proc/${pid}/stat`);
-  return stat?.slice(stat.lastIndexOf(')') + 2).split(' ')[19] ?? '';
 }
 
 function isAlive(text: string): boolean {
   const holder = parseHolder(text);
   // An unreadable lock is not ours to remove, and a process of another machine cannot be asked.
   if (holder === undefined || holder.host !== hostname()) return true;
-  try {
-    process.kill(holder.pid, 0);
-  } catch (error) {
-    return codeOf(error) === 'EPERM';
-  }
-  return holder.began === '' || holder.began === beginOf(holder.pid);
+  return holder.began === processStart(holder.pid);
 }
 
 function parseHolder(text: string): Holder | undefined {

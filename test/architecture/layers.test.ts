@@ -22,7 +22,9 @@ interface Import {
 
 function importsOf(file: string): Import[] {
   const code = readFileSync(file, 'utf8');
-  const specifiers = [...code.matchAll(/\b(?:from|import)\s*\(?\s*'([^']+)'/g)].map((match) => match[1] ?? '');
+  const specifiers = [...code.matchAll(/\b(?:from|import)\s*\(?\s*'([^']+)'/g)].map(
+    (match) => match[1] ?? '',
+  );
   const path = relative(source, file);
   return specifiers.map((specifier) => ({ file: path, layer: path.split('/')[0] ?? '', specifier }));
 }
@@ -59,20 +61,26 @@ describe('the layers', () => {
 
   test('an import that goes up would be seen', () => {
     expect(isUpwards({ file: 'merkle/hash.ts', layer: 'merkle', specifier: '../note/note.ts' })).toBe(true);
-    expect(isUpwards({ file: 'notary/fsck.ts', layer: 'notary', specifier: '../postgres/storage.ts' })).toBe(true);
+    expect(isUpwards({ file: 'notary/fsck.ts', layer: 'notary', specifier: '../postgres/storage.ts' })).toBe(
+      true,
+    );
     expect(isUpwards({ file: 'notary/fsck.ts', layer: 'notary', specifier: '../rpc/client.ts' })).toBe(true);
     expect(isUpwards({ file: 'note/keys.ts', layer: 'note', specifier: '../merkle/index.ts' })).toBe(false);
   });
 
   test('the domain knows neither the wire nor the database driver', () => {
     const domain = imports.filter(({ layer }) => layer === 'notary');
-    expect(domain.filter(({ specifier }) => /^(@grpc\/|@bufbuild\/|pg$|kysely$|#gen\/|pino$)/.test(specifier))).toEqual([]);
+    expect(
+      domain.filter(({ specifier }) => /^(@grpc\/|@bufbuild\/|pg$|kysely$|#gen\/|pino$)/.test(specifier)),
+    ).toEqual([]);
   });
 
   test('the pure ones need nothing that a browser lacks', () => {
     const pure = imports.filter(({ layer }) => PURE.has(layer));
     expect(pure.length).toBeGreaterThan(20);
-    expect(pure.filter(({ specifier }) => !specifier.startsWith('.') && !PURE_PACKAGES.test(specifier))).toEqual([]);
+    expect(
+      pure.filter(({ specifier }) => !specifier.startsWith('.') && !PURE_PACKAGES.test(specifier)),
+    ).toEqual([]);
     const pureFiles = files.filter((file) => PURE.has(relative(source, file).split('/')[0] ?? ''));
     const withGlobals = pureFiles.filter((file) => {
       const code = readFileSync(file, 'utf8').replace(/\/\*[\s\S]*?\*\/|\/\/.*/g, '');

@@ -1,8 +1,10 @@
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from '@jest/globals';
 import { lockFile } from '../../src/cli/file-lock.ts';
+import { processStart } from '../../src/cli/running-process.ts';
 import { temporaryDirectory } from './temporary-directory.ts';
 
 const directory = temporaryDirectory();
@@ -32,10 +34,31 @@ test('a pid that was given to another process since does not hold the lock', () 
   const unlock = lockFile(path, 'it');
   const holder = JSON.parse(readFileSync(path, 'utf8'));
   unlock();
-  // Only where the system says when a process began can the two be told apart.
-  if (holder.began === '') return;
   writeFileSync(path, JSON.stringify({ ...holder, began: '1' }));
   lockFile(path, 'it')();
+});
+
+// Seen red with kill(pid, 0) alone, which finds the dead where nothing reaps orphans, as in many containers.
+test('a process that has ended and was not reaped does not hold the lock', async () => {
+  if (process.platform !== 'linux') return;
+  // The shell becomes a program that knows of no child.
+  const parent = spawn('sh', ['-c', 'read go & echo $!; exec sleep 600'], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+  });
+  const [pid] = (await once(parent.stdout, 'data')).map(Number);
+  const path = join(directory, 'zombie.lock');
+  const began = processStart(pid!);
+  const unlock = lockFile(path, 'it');
+  const holder = JSON.parse(readFileSync(path, 'utf8'));
+  unlock();
+  writeFileSync(path, JSON.stringify({ ...holder, pid, began }));
+  expect(() => lockFile(path, 'it')).toThrow(`it is in use by process ${pid}`);
+  process.kill(pid!, 'SIGKILL');
+  while (processStart(pid!) !== undefined) await new Promise(setImmediate);
+  expect(process.kill(pid!, 0)).toBe(true);
+  lockFile(path, 'it')();
+  parent.kill('SIGKILL');
+  await once(parent, 'close');
 });
 
 test('the lock of another machine is left alone', () => {

@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { openEmbeddedDatabase } from '../../src/cli/dev/embedded-database.ts';
 import { type EmbeddedPostgres, startEmbeddedPostgres } from '../../src/cli/dev/embedded-postgres.ts';
-import { isRunning } from '../../src/cli/dev/embedded-process.ts';
+import { isRunning } from '../../src/cli/running-process.ts';
 import { createPostgresStorage } from '../../src/postgres/storage.ts';
 import { makeTemporaryDirectory } from '../support/postgres-server.ts';
 import { withClient } from '../support/postgres-template.ts';

@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { link, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { processStart } from '../running-process.ts';
 import { EmbeddedPostgresError } from './embedded-error.ts';
-import { processStart } from './embedded-process.ts';
 
 /**
  * Makes this process the one that runs the directory's database, so that a second `dev` does not stop the first one's
