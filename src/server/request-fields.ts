@@ -42,8 +42,9 @@ export class RequestFields {
     return value === '' ? undefined : this.uuid(field, value);
   }
 
-  /** UTF-8 of at most so many bytes. */
+  /** UTF-8 of at most so many bytes, without NUL, which Postgres cannot store. */
   text(field: string, value: string, maxBytes: number): string {
+    if (value.includes('\0')) this.violate(field, 'it contains a NUL character');
     // A character takes at most three bytes for each UTF-16 unit.
     if (value.length * 3 > maxBytes) {
       const byteLength = Buffer.byteLength(value);

@@ -63,6 +63,22 @@ describe('QuartermasterRegistry', () => {
       () => edge.registry.createCluster({ predecessorId: 'p' }),
       'predecessor_id: "p" is not a UUID',
     ],
+    // Seen red without the check: the database refused them, and the answer was INTERNAL.
+    [
+      'name with a NUL',
+      () => edge.registry.createCluster({ displayName: 'a\0b' }),
+      'display_name: it contains a NUL character',
+    ],
+    [
+      'reason to freeze with a NUL',
+      () => edge.registry.freezeCluster({ clusterId: CLUSTER, reason: '\0' }),
+      'reason: it contains a NUL character',
+    ],
+    [
+      'reason to thaw with a NUL',
+      () => edge.registry.thawCluster({ clusterId: CLUSTER, reason: '\0' }),
+      'reason: it contains a NUL character',
+    ],
     [
       'name of 300 bytes',
       () => edge.registry.createCluster({ displayName: 'n'.repeat(300) }),
