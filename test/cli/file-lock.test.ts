@@ -42,23 +42,26 @@ test('a pid that was given to another process since does not hold the lock', () 
 test('a process that has ended and was not reaped does not hold the lock', async () => {
   if (process.platform !== 'linux') return;
   // The shell becomes a program that knows of no child.
-  const parent = spawn('sh', ['-c', 'read go & echo $!; exec sleep 600'], {
+  const parent = spawn('sh', ['-c', 'sleep 600 & echo $!; exec sleep 600'], {
     stdio: ['pipe', 'pipe', 'inherit'],
   });
-  const [pid] = (await once(parent.stdout, 'data')).map(Number);
   const path = join(directory, 'zombie.lock');
-  const began = processStart(pid!);
-  const unlock = lockFile(path, 'it');
-  const holder = JSON.parse(readFileSync(path, 'utf8'));
-  unlock();
-  writeFileSync(path, JSON.stringify({ ...holder, pid, began }));
-  expect(() => lockFile(path, 'it')).toThrow(`it is in use by process ${pid}`);
-  process.kill(pid!, 'SIGKILL');
-  while (processStart(pid!) !== undefined) await new Promise(setImmediate);
-  expect(process.kill(pid!, 0)).toBe(true);
-  lockFile(path, 'it')();
-  parent.kill('SIGKILL');
-  await once(parent, 'close');
+  try {
+    const [pid = 0] = (await once(parent.stdout, 'data')).map(Number);
+    const began = processStart(pid);
+    const unlock = lockFile(path, 'it');
+    const holder = JSON.parse(readFileSync(path, 'utf8'));
+    unlock();
+    writeFileSync(path, JSON.stringify({ ...holder, pid, began }));
+    expect(() => lockFile(path, 'it')).toThrow(`it is in use by process ${pid}`);
+    process.kill(pid, 'SIGKILL');
+    while (processStart(pid) !== undefined) await new Promise(setImmediate);
+    expect(process.kill(pid, 0)).toBe(true);
+    lockFile(path, 'it')();
+  } finally {
+    parent.kill('SIGKILL');
+    await once(parent, 'close');
+  }
 });
 
 test('the lock of another machine is left alone', () => {
