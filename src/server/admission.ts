@@ -12,16 +12,18 @@ import type { MemoryBudget } from './memory-budget.ts';
 import type { ReadGate, Sender } from './read-gate.ts';
 import { FRAME_HEADER_BYTES, FrameHeaderReader, requestStreamOf } from './request-stream.ts';
 import { statusOf } from './status.ts';
+import type { UnreadAnswers } from './unread-answers.ts';
 
 /**
  * Decides which bytes are taken in: how many of one message, of one stream and of all calls together, and from how many
- * senders of big messages at once. And turns what cannot be decoded into INVALID_ARGUMENT.
+ * senders of big messages at once. Turns what cannot be decoded into INVALID_ARGUMENT. And charges big answers until they are
+ * read.
  */
-export function admission(gate: ReadGate, budget: MemoryBudget): Layering {
+export function admission(gate: ReadGate, budget: MemoryBudget, unread: UnreadAnswers): Layering {
   return (below, context) =>
     context.method.requestStream
       ? new StreamingAdmission(below, context, requestStreamOf(lowest(below)))
-      : new Admission(below, context, requestStreamOf(lowest(below)), gate, budget);
+      : new Admission(below, context, requestStreamOf(lowest(below)), gate, budget, unread);
 }
 
 /** The call that grpc-js made, under the layers that are ours. */
@@ -78,6 +80,7 @@ class Admission extends BoundedCall implements Sender {
   readonly connection: unknown;
   readonly #gate: ReadGate;
   readonly #budget: MemoryBudget;
+  readonly #unread: UnreadAnswers;
   readonly #header = new FrameHeaderReader();
   #expectedBytes: number | undefined;
   #arrivedBytes = 0;
@@ -92,10 +95,12 @@ class Admission extends BoundedCall implements Sender {
     stream: ServerHttp2Stream | undefined,
     gate: ReadGate,
     budget: MemoryBudget,
+    unread: UnreadAnswers,
   ) {
     super(below, context, stream);
     this.#gate = gate;
     this.#budget = budget;
+    this.#unread = unread;
     this.connection = stream?.session ?? context.peer;
     context.onRequestDone(() => {
       this.#released = true;
@@ -147,14 +152,38 @@ class Admission extends BoundedCall implements Sender {
   #hold(bytes: number): boolean {
     const more = bytes - this.#heldBytes;
     while (!this.#released && !this.#budget.reserve(more)) {
-      if (this.#gate.evictOverdue()) continue;
-      this.refuse('MEMORY_BUDGET_FULL', 'too many requests are in memory at this moment: try again later');
+      if (this.#evictOverdue()) continue;
+      this.#refuseForMemory();
       return false;
     }
     // Whoever was evicted to make room may have been this very call.
     if (this.#released) return false;
     this.#heldBytes = bytes;
     return true;
+  }
+
+  #evictOverdue(): boolean {
+    return this.#gate.evictOverdue() || this.#unread.evictOverdue();
+  }
+
+  #refuseForMemory(): void {
+    this.refuse('MEMORY_BUDGET_FULL', 'too many calls are in memory at this moment: try again later');
+  }
+
+  /** What was written to the log is answered in any case: refused, it would be sent, and written, again. */
+  override sendMessage(message: unknown, callback: () => void): void {
+    const { stream } = this;
+    while (this.context.method.read && this.#budget.full) {
+      if (this.#evictOverdue()) continue;
+      this.#refuseForMemory();
+      return;
+    }
+    super.sendMessage(message, () => {
+      if (stream !== undefined) this.#unread.read(stream);
+      callback();
+    });
+    const unreadBytes = stream?.writableLength ?? 0;
+    if (stream !== undefined && unreadBytes > FREE_READ_BYTES) this.#unread.add(stream, unreadBytes);
   }
 
   override onReceiveMessage(message: unknown): void {

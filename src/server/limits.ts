@@ -4,12 +4,12 @@ export interface ServerLimits {
   readonly maxLeafCount: number;
   /** Bytes of one CreateAnchor request; up to 160 MiB. */
   readonly maxMessageBytes: number;
-  /** Bytes of requests, partly or wholly received, of all calls that have not ended. */
+  /** Bytes of requests, partly or wholly received, of all calls that have not ended, and of big answers not yet read. */
   readonly memoryBudgetBytes: number;
   /** Big messages (see `FREE_READ_BYTES`) being received at once. */
   readonly concurrentReads: number;
   readonly readsPerConnection: number;
-  /** After this time a sender of a big message keeps its place only while nobody needs it. */
+  /** After this time a sender of a big message keeps its place, and an unread answer its memory, only while nobody needs it. */
   readonly readTimeoutMs: number;
   /** For reads that come without a deadline. CreateAnchor waits. */
   readonly readDeadlineMs: number;

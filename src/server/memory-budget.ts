@@ -1,4 +1,4 @@
-/** Bytes of requests that all calls together may hold. */
+/** Bytes of requests, and of big answers that nobody reads, that all calls together may hold. */
 export class MemoryBudget {
   readonly capacityBytes: number;
   #usedBytes = 0;
@@ -16,6 +16,15 @@ export class MemoryBudget {
     if (this.#usedBytes + bytes > this.capacityBytes) return false;
     this.#usedBytes += bytes;
     return true;
+  }
+
+  get full(): boolean {
+    return this.#usedBytes >= this.capacityBytes;
+  }
+
+  /** Takes bytes that are in memory already, whether or not they fit. */
+  charge(bytes: number): void {
+    this.#usedBytes += bytes;
   }
 
   release(bytes: number): void {

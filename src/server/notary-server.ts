@@ -28,6 +28,7 @@ import { ReadGate } from './read-gate.ts';
 import { addReflection } from './reflection.ts';
 import { registryService } from './registry-service.ts';
 import { smallMessage } from './small-message.ts';
+import { UnreadAnswers } from './unread-answers.ts';
 
 export interface NotaryServerOptions {
   readonly notary: Notary;
@@ -74,13 +75,14 @@ export function createNotaryServer(options: NotaryServerOptions): NotaryServer {
   const health = new Health(SERVICES.map((service) => service.typeName));
   const traitsOf = methodTraits(limits.maxMessageBytes);
 
+  const budget = new MemoryBudget(limits.memoryBudgetBytes);
   // From the network up.
   const layers: readonly Layering[] = [
     accessLog(options.logger),
     openCalls.layer,
     ...(options.authenticate === undefined ? [] : [authentication(options.authenticate)]),
     readDeadline(limits.readDeadlineMs),
-    admission(new ReadGate(limits), new MemoryBudget(limits.memoryBudgetBytes)),
+    admission(new ReadGate(limits), budget, new UnreadAnswers(budget, limits)),
   ];
 
   const server = new Server({

@@ -1,4 +1,4 @@
-import type { ClientHttp2Session, ClientHttp2Stream } from 'node:http2';
+import type { ClientHttp2Session, ClientHttp2Stream, Settings } from 'node:http2';
 import { connect, constants } from 'node:http2';
 import { status } from '@grpc/grpc-js';
 
@@ -6,8 +6,8 @@ import { status } from '@grpc/grpc-js';
 export class RawConnection {
   readonly #session: ClientHttp2Session;
 
-  constructor(port: number) {
-    this.#session = connect(`http://127.0.0.1:${port}`);
+  constructor(port: number, settings: Settings = {}) {
+    this.#session = connect(`http://127.0.0.1:${port}`, { settings });
     this.#session.on('error', () => {});
   }
 
