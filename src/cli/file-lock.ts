@@ -2,7 +2,7 @@
 // one whose holder is dead (SIGKILL leaves it behind) is taken over.
 
 import { randomUUID } from 'node:crypto';
-import { linkSync, readFileSync, renameSync, unlinkSync, writeFileSync } from 'node:fs';
+import { linkSync, readFileSync, renameSync, rmSync, unlinkSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { CliError, codeOf } from './error.ts';
 import { processStart } from './running-process.ts';
@@ -19,8 +19,8 @@ const ATTEMPTS = 20;
 export function lockFile(path: string, what: string): () => void {
   const mine = describeHolder();
   const draft = `${path}.${randomUUID()}`;
-  writeFileSync(draft, mine);
   try {
+    writeFileSync(draft, mine);
     for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
       if (linked(draft, path)) return () => release(path, mine);
       const holder = readIfThere(path);
@@ -30,8 +30,11 @@ export function lockFile(path: string, what: string): () => void {
       takeAway(path, holder);
     }
     throw new CliError('IN_USE', `${what} is in use: ${path} changes hands`);
+  } catch (error) {
+    if (error instanceof CliError) throw error;
+    throw new CliError('FAILED', `cannot lock ${what} with ${path}: ${String(error)}`, { cause: error });
   } finally {
-    unlinkSync(draft);
+    rmSync(draft, { force: true });
   }
 }
 

@@ -69,3 +69,14 @@ test('the lock of another machine is left alone', () => {
   writeFileSync(path, JSON.stringify({ pid: 1, host: 'elsewhere', began: '', id: '' }));
   expect(() => lockFile(path, 'it')).toThrow(/process 1 on elsewhere; remove the file if that is gone/);
 });
+
+// Seen red when the system's own error came through, with the name of a draft that nobody had asked for.
+test('where no lock can be made it is said of what', () => {
+  const path = join(directory, 'no such directory', 'x.lock');
+  expect(() => lockFile(path, 'the manifest x')).toThrow(
+    expect.objectContaining({
+      code: 'FAILED',
+      message: expect.stringContaining(`the manifest x with ${path}`),
+    }),
+  );
+});
