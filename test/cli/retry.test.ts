@@ -68,6 +68,17 @@ describe('withRetries', () => {
     }
   });
 
+  // Seen red without onWait: `anchor` was silent for ten minutes when its notary was gone.
+  test('says once that it waits, and nothing of a short interruption', async () => {
+    const noticed: unknown[] = [];
+    const away = failure(status.UNAVAILABLE);
+    const clock = { ...pace(), onWait: (error: unknown) => noticed.push(error) };
+    await withRetries(failing(away, away), POLICY, clock);
+    expect(noticed).toEqual([]);
+    await withRetries(failing(...Array(9).fill(away)), POLICY, clock);
+    expect(noticed).toEqual([away]);
+  });
+
   test('gives up when the time is over, with the last failure', async () => {
     const clock = pace();
     const away = failure(status.UNAVAILABLE);

@@ -23,14 +23,21 @@ export interface Pace {
   /** from 0 up to 1 */
   random(): number;
   sleep(ms: number): Promise<void>;
+  /** Told once a call, when it is clear that there will be some waiting. */
+  onWait?(error: unknown): void;
 }
+
+/** A restart behind a load balancer passes unnoticed; from then on somebody wants to know. */
+const NOTICE_AFTER_MS = 2_000;
 
 /**
  * Tries again what may be tried again: no answer, or one that asks to come again (UNAVAILABLE; RESOURCE_EXHAUSTED with
  * RetryInfo, never without: that means "split"). The call must be safe to repeat.
  */
 export async function withRetries<T>(call: () => Promise<T>, policy: RetryPolicy, pace: Pace): Promise<T> {
-  const giveUpAt = pace.now() + policy.forMs;
+  const begunAt = pace.now();
+  const giveUpAt = begunAt + policy.forMs;
+  let isNoticed = false;
   let backoffMs = policy.firstDelayMs;
   for (;;) {
     try {
@@ -41,6 +48,10 @@ export async function withRetries<T>(call: () => Promise<T>, policy: RetryPolicy
       // Between a half and the whole of it, so that clients that failed together do not come back together.
       const delayMs = Math.max(asked, backoffMs * (0.5 + pace.random() / 2));
       if (pace.now() + delayMs > giveUpAt) throw error;
+      if (!isNoticed && pace.now() + delayMs - begunAt > NOTICE_AFTER_MS) {
+        isNoticed = true;
+        pace.onWait?.(error);
+      }
       await pace.sleep(delayMs);
       backoffMs = Math.min(backoffMs * 2, policy.longestDelayMs);
     }
@@ -71,7 +82,9 @@ export function explainFailure(error: unknown, endpoint: string): unknown {
   const code = statusOf(error);
   if (code === undefined) return error;
   const details = statusDetails(error);
-  const said = printable(String((error as { details?: unknown }).details ?? error).trim());
+  const said = printable(
+    String((error as { details?: unknown }).details ?? error).replace(/\s*Resolution note:\s*$/, ''),
+  );
   // Without details it is no notary that says so, but this side of the connection.
   if ((code === status.UNAVAILABLE || code === status.DEADLINE_EXCEEDED) && details === undefined) {
     return new CliError(

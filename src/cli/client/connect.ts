@@ -25,8 +25,16 @@ export class Connection {
   readonly notary: NotaryClient;
   readonly registry: RegistryClient;
 
-  constructor({ endpoint, trustedCertificates }: ClientConfiguration) {
+  readonly #pace: Pace;
+
+  /** @param say told why it takes long, in one line */
+  constructor({ endpoint, trustedCertificates }: ClientConfiguration, say: (reason: string) => void) {
     this.endpoint = formatAddress(endpoint);
+    const onWait = (error: unknown): void => {
+      const explained = explainFailure(error, this.endpoint);
+      say(`waiting: ${explained instanceof Error ? explained.message : String(explained)}`);
+    };
+    this.#pace = { ...REAL_PACE, onWait };
     const credentials =
       trustedCertificates === undefined
         ? ChannelCredentials.createInsecure()
@@ -47,7 +55,7 @@ export class Connection {
   ): Promise<T> {
     const attempt = () => send({ timeoutMs });
     try {
-      return await (policy === undefined ? attempt() : withRetries(attempt, policy, REAL_PACE));
+      return await (policy === undefined ? attempt() : withRetries(attempt, policy, this.#pace));
     } catch (error) {
       throw explainFailure(error, this.endpoint);
     }
@@ -62,9 +70,10 @@ export class Connection {
 /** Runs a command's work on a connection and closes it whatever happens. */
 export async function connected<T>(
   configuration: ClientConfiguration,
+  say: (reason: string) => void,
   work: (connection: Connection) => Promise<T>,
 ): Promise<T> {
-  const connection = new Connection(configuration);
+  const connection = new Connection(configuration, say);
   try {
     return await work(connection);
   } finally {

@@ -59,7 +59,11 @@ export function defineAnchor(program: Command, terminal: Terminal): void {
           () => performance.now(),
         );
         try {
-          const result = await connected(configuration, (connection) =>
+          const say = (reason: string): void => {
+            bar.clear();
+            notice(terminal, reason);
+          };
+          const result = await connected(configuration, say, (connection) =>
             anchorFile(
               {
                 clusterId: options.cluster,

@@ -8,7 +8,7 @@ import { type Connection, connected } from '../client/connect.ts';
 import { SETTINGS_OF } from '../config/settings.ts';
 import { CliError } from '../error.ts';
 import { addSettings, clientConfigurationOf, JSON_OPTION, parseUuid } from '../options.ts';
-import { printable, report, type Terminal } from '../terminal.ts';
+import { notice, printable, report, type Terminal } from '../terminal.ts';
 
 export function defineCluster(program: Command, terminal: Terminal): void {
   const cluster = program.command('cluster').description('create, list, freeze and thaw clusters');
@@ -22,7 +22,7 @@ export function defineCluster(program: Command, terminal: Terminal): void {
 function onServer(command: Command, terminal: Terminal) {
   addSettings(command.option(...JSON_OPTION), SETTINGS_OF.client);
   return <T>(work: (connection: Connection) => Promise<T>): Promise<T> =>
-    connected(clientConfigurationOf(command, terminal), work);
+    connected(clientConfigurationOf(command, terminal), (reason) => notice(terminal, reason), work);
 }
 
 interface CreateOptions {

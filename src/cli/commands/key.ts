@@ -98,8 +98,11 @@ async function askForKeys(
     throw new CliError('USAGE', '--seed-file and --epoch derive a key, and go with --origin-prefix');
   }
   const configuration = clientConfigurationOf(command, terminal);
-  const { keys } = await connected(configuration, (connection) =>
-    connection.call((call) => connection.notary.getLog({ clusterId: options.cluster }, call), BRIEFLY),
+  const { keys } = await connected(
+    configuration,
+    (reason) => notice(terminal, reason),
+    (connection) =>
+      connection.call((call) => connection.notary.getLog({ clusterId: options.cluster }, call), BRIEFLY),
   );
   return checkNamedKeys(
     keys.map(({ vkey }) => vkey),

@@ -8,7 +8,7 @@ import { SETTINGS_OF } from '../config/settings.ts';
 import { CliError } from '../error.ts';
 import { openRegularIfThere } from '../open-regular.ts';
 import { addSettings, clientConfigurationOf, collectVkeys, JSON_OPTION, LINE_NUMBER } from '../options.ts';
-import { report, type Terminal } from '../terminal.ts';
+import { notice, report, type Terminal } from '../terminal.ts';
 import { describeVerdict, verdictAsJson } from '../verdict.ts';
 import { writeWhole } from '../write-file.ts';
 
@@ -47,7 +47,11 @@ Example:
       const configuration = clientConfigurationOf(command, terminal);
       await refuseOtherFile(options.out);
       const found = await findLine(options.manifest, options.line);
-      const receipt = await connected(configuration, (connection) => fetchReceipt(connection, found));
+      const receipt = await connected(
+        configuration,
+        (reason) => notice(terminal, reason),
+        (connection) => fetchReceipt(connection, found),
+      );
       const verdict = verifyFetched(receipt, found, options.key ?? found.state.keys.vkeys);
       await writeWhole(options.out, formatTlogProof(receipt));
       report(
