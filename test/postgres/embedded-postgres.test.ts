@@ -203,6 +203,8 @@ describe('the embedded Postgres', () => {
       code: 'FAILED',
       message: expect.stringContaining('superuser-password'),
     });
+    // Seen red when the failure was told before the server had ended.
+    await expect(stat(join(directory, 'data', 'postmaster.pid'))).rejects.toMatchObject({ code: 'ENOENT' });
   });
 
   // As root the server runs as another user, who cannot enter this directory; as an ordinary user it is that user's own. Seen red

@@ -110,7 +110,7 @@ function showResult(
   const done =
     lines === 0
       ? `nothing new: all ${linesInAll} lines are anchored`
-      : `anchored ${lines} lines in ${batches} anchors, every answer verified; ${linesInAll} lines in all`;
+      : `anchored ${lines} lines in ${batches === 1 ? 'one anchor' : `${batches} anchors`}, every answer verified; ${linesInAll} lines in all`;
   report(
     terminal,
     options.json === true,

@@ -90,9 +90,16 @@ async function startServer(prepared: Prepared): Promise<EmbeddedPostgres> {
     const logStart = await rotateLog(logFile);
     const child = await spawnServer(prepared, port, logFile);
     const exited = new Promise<void>((resolve) => child.once('exit', () => resolve()));
-    if (await answers(child, superuserUrl)) {
-      options.log(`Postgres runs on port ${port}, data in ${data}, log in ${logFile}`);
-      return running(child, exited, { superuserUrl, port, dataDirectory: data }, prepared.release);
+    const server = { superuserUrl, port, dataDirectory: data };
+    try {
+      if (await answers(child, superuserUrl)) {
+        options.log(`Postgres runs on port ${port}, data in ${data}, log in ${logFile}`);
+        return running(child, exited, server, prepared.release);
+      }
+    } catch (error) {
+      // Whoever hears of the failure may start again, or remove the data: nothing must be left that still writes to it.
+      await running(child, exited, server, async () => {}).stop();
+      throw error;
     }
     const output = (await readFile(logFile)).subarray(logStart).toString();
     // Another process took the port since we looked, or backends of a server that was killed are still going away.
@@ -183,7 +190,6 @@ async function answers(child: ChildProcess, url: string): Promise<boolean> {
     } catch (error) {
       lastError = error;
       if (error instanceof pg.DatabaseError && error.code === INVALID_PASSWORD) {
-        child.kill('SIGINT');
         throw new EmbeddedPostgresError(
           'FAILED',
           'The file superuser-password does not hold the password of the data beside it.',
@@ -194,7 +200,6 @@ async function answers(child: ChildProcess, url: string): Promise<boolean> {
       await client.end().catch(() => {});
     }
     if (performance.now() > deadline) {
-      child.kill('SIGQUIT');
       throw new EmbeddedPostgresError('FAILED', `Postgres does not answer after ${START_TIMEOUT_MS} ms.`, {
         cause: lastError,
       });
