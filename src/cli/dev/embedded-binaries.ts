@@ -5,8 +5,6 @@ import { EmbeddedPostgresError } from './embedded-error.ts';
 export interface EmbeddedBinaries {
   readonly postgres: string;
   readonly initdb: string;
-  /** Read by postgres at run time: whoever runs the binaries must be able to read it. */
-  readonly shareDirectory: string;
 }
 
 /**
@@ -31,6 +29,5 @@ export function findEmbeddedBinaries(): EmbeddedBinaries {
   return {
     postgres: join(native, 'bin', 'postgres'),
     initdb: join(native, 'bin', 'initdb'),
-    shareDirectory: join(native, 'share', 'postgresql'),
   };
 }

@@ -1,6 +1,5 @@
 import { type ChildProcess, execFile, type StdioOptions, spawn } from 'node:child_process';
 import { chown, readFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import { promisify } from 'node:util';
 import type { EmbeddedBinaries } from './embedded-binaries.ts';
 import { EmbeddedPostgresError } from './embedded-error.ts';
@@ -38,6 +37,9 @@ export async function choosePostgresUser(
       '--clear-groups',
       '--inh-caps=+dac_override',
       '--ambient-caps=+dac_override',
+      // access(2) drops the capabilities of whoever is not root without this, and the binaries look for one another with it.
+      // What setpriv itself keeps by it is gone with the next exec, but for the ambient one.
+      '--securebits=+no_setuid_fixup',
     ],
   };
   const failure = await reach(capability, binaries, directory);
@@ -75,9 +77,9 @@ async function reach(
   binaries: EmbeddedBinaries,
   directory: string,
 ): Promise<Error | undefined> {
-  const script = 'cd "$1" && test -r "$2" && exec "$3" --version';
-  const bki = join(binaries.shareDirectory, 'postgres.bki');
-  const child = spawnAs(user, ['/bin/sh', '-c', script, 'sh', directory, bki, binaries.postgres], {
+  // initdb looks for postgres, for its own user and for the files it reads, and with --show makes nothing.
+  const script = 'cd "$1" && exec "$2" --show -D "$1/data"';
+  const child = spawnAs(user, ['/bin/sh', '-c', script, 'sh', directory, binaries.initdb], {
     cwd: '/',
     stdio: ['ignore', 'ignore', 'pipe'],
   });
