@@ -20,11 +20,7 @@ describe('anchors that come together', () => {
 
   test('while an append is in flight queue for the next one, which takes them all', async () => {
     const { world, replica, clusterId } = await start();
-    const gate = Promise.withResolvers<void>();
-    replica.storage.once('append', async (proceed) => {
-      await gate.promise;
-      return proceed();
-    });
+    const gate = replica.storage.hold('append');
     const first = world.anchor(replica, clusterId);
     await until(() => replica.storage.callsOf('append') === 1);
     const others = Array.from({ length: 50 }, () => world.anchor(replica, clusterId));
@@ -67,11 +63,7 @@ describe('anchors that come together', () => {
 describe('leaves above 256 KiB', () => {
   test('are stored first and alone, and hold up nobody', async () => {
     const { world, replica, clusterId } = await start();
-    const stored = Promise.withResolvers<void>();
-    replica.storage.once('storeBatch', async (proceed) => {
-      await stored.promise;
-      return proceed();
-    });
+    const stored = replica.storage.hold('storeBatch');
     const big = world.anchor(replica, clusterId, { packedLeaves: world.leaves(8193) });
     await until(() => replica.storage.callsOf('storeBatch') === 1);
     expect((await world.anchor(replica, clusterId)).logIndex).toBe(0);
@@ -95,11 +87,7 @@ describe('leaves above 256 KiB', () => {
 describe('a caller that is gone', () => {
   test('before its anchor is sequenced gets CANCELLED, and nothing is written', async () => {
     const { world, replica, clusterId } = await start();
-    const gate = Promise.withResolvers<void>();
-    replica.storage.once('append', async (proceed) => {
-      await gate.promise;
-      return proceed();
-    });
+    const gate = replica.storage.hold('append');
     const first = world.anchor(replica, clusterId);
     await until(() => replica.storage.callsOf('append') === 1);
     const gone = new AbortController();
@@ -137,11 +125,7 @@ describe('a caller that is gone', () => {
 describe('a full queue', () => {
   test('refuses with QUEUE_FULL, and takes anchors again afterwards', async () => {
     const { world, replica, clusterId } = await start({ maxQueuedAnchors: 3 });
-    const gate = Promise.withResolvers<void>();
-    replica.storage.once('append', async (proceed) => {
-      await gate.promise;
-      return proceed();
-    });
+    const gate = replica.storage.hold('append');
     const first = world.anchor(replica, clusterId);
     await until(() => replica.storage.callsOf('append') === 1);
     const queued = Array.from({ length: 3 }, () => world.anchor(replica, clusterId));
@@ -209,11 +193,7 @@ describe('time in the log', () => {
 describe('a notary that drains', () => {
   test('takes no more, answers those it has, and then resolves', async () => {
     const { world, replica, clusterId } = await start();
-    const gate = Promise.withResolvers<void>();
-    replica.storage.once('append', async (proceed) => {
-      await gate.promise;
-      return proceed();
-    });
+    const gate = replica.storage.hold('append');
     const inFlight = world.anchor(replica, clusterId);
     await until(() => replica.storage.callsOf('append') === 1);
     const queued = world.anchor(replica, clusterId);
@@ -240,11 +220,7 @@ describe('a notary that drains', () => {
   test('tells those who still wait at the end of the time that they must ask elsewhere', async () => {
     const { world, replica, clusterId } = await start();
     await world.anchor(replica, clusterId);
-    const gate = Promise.withResolvers<void>();
-    replica.storage.once('append', async (proceed) => {
-      await gate.promise;
-      return proceed();
-    });
+    const gate = replica.storage.hold('append');
     const inFlight = codeOf(world.anchor(replica, clusterId));
     await until(() => replica.storage.callsOf('append') === 2);
     const queued = codeOf(world.anchor(replica, clusterId));
@@ -256,11 +232,7 @@ describe('a notary that drains', () => {
 
   test('does not wait longer than it was told for a database that does not answer', async () => {
     const { world, replica, clusterId } = await start();
-    const gate = Promise.withResolvers<void>();
-    replica.storage.once('readLog', async (proceed) => {
-      await gate.promise;
-      return proceed();
-    });
+    const gate = replica.storage.hold('readLog');
     const opening = codeOf(world.anchor(replica, clusterId));
     await new Promise(setImmediate);
     await replica.notary.drain(20);

@@ -82,6 +82,17 @@ export class MemoryStorage implements Storage {
     });
   }
 
+  /** The next call of a method waits at its door until the gate is resolved. */
+  hold<M extends Method>(method: M): { resolve(): void } {
+    const gate = Promise.withResolvers<void>();
+    const waiting = async (proceed: () => Promise<unknown>) => {
+      await gate.promise;
+      return proceed();
+    };
+    this.once(method, waiting as unknown as Around<M>);
+    return { resolve: () => gate.resolve() };
+  }
+
   /** Ends all faults. */
   heal(): void {
     this.#arounds.clear();

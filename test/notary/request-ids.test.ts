@@ -25,11 +25,7 @@ describe('equal request ids at the same time', () => {
   test('with other content get REQUEST_ID_REUSED only after the winner has committed', async () => {
     const { world, replica, clusterId } = await start();
     const requestId = crypto.randomUUID();
-    const gate = Promise.withResolvers<void>();
-    replica.storage.once('append', async (proceed) => {
-      await gate.promise;
-      return proceed();
-    });
+    const gate = replica.storage.hold('append');
     const winner = world.anchor(replica, clusterId, { requestId });
     await until(() => replica.storage.callsOf('append') === 1);
     let settled = false;
@@ -48,11 +44,7 @@ describe('equal request ids at the same time', () => {
     const { world, replica, clusterId } = await start();
     const requestId = crypto.randomUUID();
     const gone = new AbortController();
-    const gate = Promise.withResolvers<void>();
-    replica.storage.once('append', async (proceed) => {
-      await gate.promise;
-      return proceed();
-    });
+    const gate = replica.storage.hold('append');
     const first = world.anchor(replica, clusterId);
     await until(() => replica.storage.callsOf('append') === 1);
     const more = { requestId, packedLeaves: world.leaves(1) };

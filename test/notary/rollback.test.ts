@@ -147,11 +147,7 @@ describe('a log that lost what was acknowledged', () => {
     await other.registry.thawCluster(clusterId, 'an old checkpoint', notes[0]!);
     for (let i = 0; i < 4; i++) await world.anchor(other, clusterId);
     world.offences.length = 0;
-    const gate = Promise.withResolvers<void>();
-    replica.storage.once('changeState', async (proceed) => {
-      await gate.promise;
-      return proceed();
-    });
+    const gate = replica.storage.hold('changeState');
     const reading = codeOf(replica.notary.getCheckpoint(clusterId, 0));
     await until(() => replica.storage.callsOf('changeState') === 2);
     const anchoring = codeOf(world.anchor(replica, clusterId));
@@ -220,11 +216,7 @@ describe('what is no rollback', () => {
     });
     await replica.notary.createAnchor(world.submission(clusterId)).catch(() => undefined);
     world.offences.length = 0;
-    const gate = Promise.withResolvers<void>();
-    reader.storage.once('confirmDurable', async (proceed) => {
-      await gate.promise;
-      return proceed();
-    });
+    const gate = reader.storage.hold('confirmDurable');
     const reading = reader.notary.getCheckpoint(clusterId, 0);
     await until(() => reader.storage.callsOf('confirmDurable') > 0);
     gate.resolve();
