@@ -170,8 +170,12 @@ export class ClusterLog {
     }
   }
 
-  /** Takes over an append that this process saw acknowledged. */
-  committed({ group, extension, lastCreatedAtMs }: Attempt): void {
+  /**
+   * Takes over an append that this process saw acknowledged; only then may it be answered.
+   *
+   * @throws NotaryError LOG_FORKED, LOG_ROLLED_BACK where the acknowledgement came late, of a log that has since become another
+   */
+  async committed({ group, extension, lastCreatedAtMs }: Attempt): Promise<void> {
     const { newHead, oldHead } = group;
     // A refresh may have read this very commit before its own answer came.
     if (sameHead(this.#tail, oldHead) && this.#edge.size === extension.oldSize) {
@@ -179,12 +183,20 @@ export class ClusterLog {
       this.#tail = newHead;
       this.#lastCreatedAtMs = lastCreatedAtMs;
     }
+    if (!sameHead(this.#tail, newHead)) {
+      // More was read meanwhile, which need not contain this commit: a failover may lie between the two.
+      this.#memory.acknowledge(newHead);
+      await this.refresh();
+      if (await this.#contains(newHead)) return;
+      const reason = `the stored log has another root at size ${newHead.size} than the one that was acknowledged`;
+      throw await this.#declareLoss('recovering', 'LOG_FORKED', reason);
+    }
     this.#acknowledge(newHead);
     this.#freshAtMs = performance.now();
   }
 
   /** The signed checkpoint of a head that is committed, durable and recomputed (invariant 3). */
-  checkpoint(head: Pick<Head, 'size' | 'root'>): Promise<string> {
+  async checkpoint(head: Pick<Head, 'size' | 'root'>): Promise<string> {
     this.#memory.sign(head);
     return this.#checkpoints.sign(head);
   }
@@ -358,7 +370,8 @@ export class ClusterLog {
   async #confirm(): Promise<void> {
     const tail = this.#tail;
     const edge = this.#edge;
-    await this.#dependencies.storage.confirmDurable(this.clusterId);
+    // What was seen may be gone with the database that showed it.
+    if (!(await this.#dependencies.storage.confirmDurable(this.clusterId, tail))) return this.refresh();
     // Another edge is another view, which need not contain what was seen before.
     if (this.#edge === edge) this.#acknowledge(tail);
   }

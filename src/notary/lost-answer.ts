@@ -31,7 +31,7 @@ export async function resolveLostAnswer(
     }
     if (!sameHead(place, group.newHead)) return { kind: 'refused', knownRequestIds: [] };
     // Ours, but only seen: it counts once a later commit has been acknowledged.
-    if (await isConfirmed(storage, group.clusterId)) return { kind: 'appended' };
+    if (await isConfirmed(storage, group)) return { kind: 'appended' };
   }
 }
 
@@ -56,10 +56,9 @@ async function readPlace(
   }
 }
 
-async function isConfirmed(storage: Storage, clusterId: string): Promise<boolean> {
+async function isConfirmed(storage: Storage, { clusterId, newHead }: AppendGroup): Promise<boolean> {
   try {
-    await storage.confirmDurable(clusterId);
-    return true;
+    return await storage.confirmDurable(clusterId, newHead);
   } catch {
     return false;
   }

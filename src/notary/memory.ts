@@ -1,4 +1,5 @@
-import { EMPTY_ROOT } from '../merkle/index.ts';
+import { EMPTY_ROOT, equalHashes } from '../merkle/index.ts';
+import { NotaryError } from './error.ts';
 import type { Cluster, Head } from './storage.ts';
 
 type SizeAndRoot = Pick<Head, 'size' | 'root'>;
@@ -35,7 +36,11 @@ export class Memory {
     if (this.#acknowledged.size < head.size) this.#acknowledged = head;
   }
 
+  /** @throws NotaryError LOG_FORKED rather than let a second root be signed for the newest size */
   sign(head: SizeAndRoot): void {
+    if (this.#signed?.size === head.size && !equalHashes(this.#signed.root, head.root)) {
+      throw new NotaryError('LOG_FORKED', `this server has signed another root at size ${head.size}`);
+    }
     if ((this.#signed?.size ?? -1) < head.size) this.#signed = head;
   }
 

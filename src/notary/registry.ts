@@ -143,7 +143,12 @@ export class ClusterRegistry {
         `the stored log (size ${head.size}) does not contain the checkpoint of size ${checkpoint.size}; restore what is missing, or go on in a successor`,
       );
     }
-    await storage.confirmDurable(clusterId);
+    if (!(await storage.confirmDurable(clusterId, head))) {
+      throw new NotaryError(
+        'THAW_REFUSED',
+        `the log of cluster ${clusterId} changed meanwhile; look and try again`,
+      );
+    }
     return this.#noted(
       await storage.changeState({
         clusterId,

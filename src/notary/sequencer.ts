@@ -246,7 +246,7 @@ export class Sequencer {
     if (this.#lockedAppendsLeft > 0) return this.#appendLocked(members);
     const attempt = this.#attempt(members);
     const outcome = await this.#resolved(attempt, await this.#options.storage.append(attempt.group));
-    if (outcome.kind === 'appended') this.#options.log.committed(attempt);
+    if (outcome.kind === 'appended') await this.#options.log.committed(attempt);
     return { outcome, attempt, members };
   }
 
@@ -277,7 +277,7 @@ export class Sequencer {
     });
     if (attempt === undefined) return { outcome: answered, members: sent };
     const outcome = await this.#resolved(attempt, answered);
-    if (outcome.kind === 'appended') log.committed(attempt);
+    if (outcome.kind === 'appended') await log.committed(attempt);
     return { outcome, attempt, members: sent };
   }
 

@@ -171,8 +171,13 @@ export interface Storage {
   readHead(clusterId: string, size: number): Promise<Head | undefined>;
   /** The head that followed `prevSize`. */
   readHeadAfter(clusterId: string, prevSize: number): Promise<Head | undefined>;
-  /** Writes WAL and commits, so that all that was visible before is as durable as the database promises. */
-  confirmDurable(clusterId: string): Promise<void>;
+  /**
+   * Writes WAL and commits, so that all that was visible before is as durable as the database promises: asked of one head, in
+   * the same transaction, since the database that answers now may be another one than it was read from.
+   *
+   * @returns whether the head is there
+   */
+  confirmDurable(clusterId: string, head: Pick<Head, 'size' | 'root'>): Promise<boolean>;
   /** Packed hashes, one answer a range, in order. A missing row is a `StorageError` CORRUPT. */
   readLogTiles(clusterId: string, ranges: readonly LogTileRange[]): Promise<readonly Uint8Array[]>;
 

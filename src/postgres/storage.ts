@@ -79,10 +79,10 @@ export function createPostgresStorage(options: PostgresStorageOptions): Postgres
     readHeadAfter: (clusterId, size) => read((connection) => readHeadAfter(connection, clusterId, size)),
     listHeads: (clusterId, after, limit) =>
       read((connection) => listHeads(connection, clusterId, after, limit)),
-    confirmDurable: (clusterId) =>
+    confirmDurable: (clusterId, { size, root }) =>
       write(async (connection) => {
-        const rows = await connection.query(CONFIRM, [clusterId]);
-        if (rows.length === 0) throw new StorageError('INTERNAL', `there is no cluster ${clusterId}`);
+        const [row] = await connection.query<{ readonly stored: boolean }>(CONFIRM, [clusterId, size, root]);
+        return row?.stored === true;
       }),
     readLogTiles: (clusterId, ranges) => read((connection) => readLogTiles(connection, clusterId, ranges)),
 
@@ -118,7 +118,11 @@ export function createPostgresStorage(options: PostgresStorageOptions): Postgres
 /** A row lock is WAL: its commit waits for the standby as an append's does, and for all WAL before it. */
 export const CONFIRM: Statement = {
   name: 'qm_confirm_1',
-  text: 'SELECT 1 AS confirmed FROM clusters WHERE cluster_id = $1 FOR SHARE',
+  text: `
+SELECT EXISTS (
+  SELECT FROM heads WHERE cluster_id = $1 AND size BETWEEN $2::int8 AND $2 AND root = $3::bytea
+) AS stored
+FROM clusters WHERE cluster_id = $1 FOR SHARE`,
 };
 
 export const STORE_BATCH: Statement = {

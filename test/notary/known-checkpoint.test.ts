@@ -212,8 +212,9 @@ describe('thawing', () => {
   test('is refused where the state changed meanwhile', async () => {
     const { world, replica, clusterId, notes, thaw, state } = await recovering();
     replica.storage.once('confirmDurable', async (proceed) => {
-      await proceed();
+      const isStored = await proceed();
       world.database.changeState({ clusterId, from: ['recovering'], to: 'sealed', reason: 'elsewhere' });
+      return isStored;
     });
     expect(await codeOf(thaw(notes[4]!))).toBe('THAW_REFUSED');
     expect(state()).toBe('sealed');

@@ -4,6 +4,7 @@ import type {
   BatchRange,
   Entry,
   EntryOfCluster,
+  Head,
   LockedReader,
   LogSnapshot,
   LogTileRange,
@@ -150,9 +151,12 @@ export class MemoryStorage implements Storage {
     );
   }
 
-  confirmDurable(clusterId: string) {
-    return this.#call('confirmDurable', [clusterId], () =>
-      this.#locks.hold(clusterId, async () => this.#database.makeDurable()),
+  confirmDurable(clusterId: string, head: Pick<Head, 'size' | 'root'>) {
+    return this.#call('confirmDurable', [clusterId, head], () =>
+      this.#locks.hold(clusterId, async () => {
+        this.#database.makeDurable();
+        return this.#database.isDurable(clusterId, head.size, head.root);
+      }),
     );
   }
 

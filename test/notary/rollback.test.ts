@@ -253,14 +253,52 @@ describe('what is no rollback', () => {
     await world.expectSound();
   });
 
+  // Seen red when a confirmation was believed of whatever head had been read before it.
+  test('is not signed where a failover took it back between the reading and the confirmation', async () => {
+    const { world, replica, clusterId } = await start();
+    const { logIndex } = await world.anchor(replica, clusterId);
+    world.database.append(await world.nextAppend(replica, clusterId), false);
+    const reader = world.replica();
+    reader.storage.once('confirmDurable', (proceed) => {
+      world.database.failOver();
+      return proceed();
+    });
+    const checkpoint = await reader.notary.getCheckpoint(clusterId, 0);
+    expect(checkpoint.split('\n')[1]).toBe(String(logIndex + 1));
+    expect(world.offences).toEqual([]);
+  });
+
+  // Seen red when a late acknowledgement was taken over whatever had been read meanwhile.
+  test('is not answered where its acknowledgement comes after a failover to another log', async () => {
+    const { world, replica, clusterId } = await start();
+    const { logIndex } = await world.anchor(replica, clusterId);
+    const other = world.replica();
+    const acknowledgement = Promise.withResolvers<void>();
+    replica.storage.once('append', async (proceed) => {
+      const answered = await proceed();
+      await acknowledgement.promise;
+      return answered;
+    });
+    const late = codeOf(world.anchor(replica, clusterId));
+    await until(() => world.heads(clusterId).at(-1)!.size === logIndex + 2);
+    world.takeBack(clusterId, logIndex + 1, true);
+    await world.anchor(other, clusterId);
+    await world.anchor(other, clusterId);
+    await replica.notary.getCheckpoint(clusterId, 0);
+    acknowledgement.resolve();
+    expect(await late).toBe('LOG_FORKED');
+    expect(world.offences).toEqual([]);
+  });
+
   // Seen red when durableHead fell back to the tail where nothing was known to be durable.
   test('rows that come into view during a confirmation are not covered by it', async () => {
     const { world, replica, clusterId } = await start();
     const reader = world.replica();
     const gate = Promise.withResolvers<void>();
     reader.storage.once('confirmDurable', async (proceed) => {
-      await proceed();
+      const isStored = await proceed();
       await gate.promise;
+      return isStored;
     });
     const first = reader.notary.getCheckpoint(clusterId, 0);
     await until(() => reader.storage.callsOf('confirmDurable') === 1);

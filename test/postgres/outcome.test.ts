@@ -76,7 +76,7 @@ describe('a database that cannot take an append now', () => {
       kind: 'unavailable',
       cause: { code: '25006' },
     });
-    await expect(storage.confirmDurable(clusterId)).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+    await expect(storage.confirmDurable(clusterId, head)).rejects.toMatchObject({ code: 'UNAVAILABLE' });
     await storage.close();
     await withClient(superuserUrl, (client) =>
       client.query(`ALTER DATABASE ${name} RESET default_transaction_read_only`),
@@ -220,10 +220,13 @@ describe('a synchronous standby that does not answer', () => {
 
     test(`makes confirmDurable and other writes fail when their wait is ended by ${end}`, async () => {
       const { storage } = database;
-      const { clusterId } = await buildLog(storage);
-      await storage.confirmDurable(clusterId);
+      const { clusterId, head } = await buildLog(storage);
+      expect(await storage.confirmDurable(clusterId, head)).toBe(true);
+      // Seen red when the cluster's row alone was asked for: another root, or a size that is not there, was confirmed.
+      expect(await storage.confirmDurable(clusterId, { ...head, size: head.size + 1 })).toBe(false);
+      expect(await storage.confirmDurable(clusterId, { ...head, root: new Uint8Array(32) })).toBe(false);
       await withoutStandby(async () => {
-        const confirming = storage.confirmDurable(clusterId);
+        const confirming = storage.confirmDurable(clusterId, head);
         const confirmed = expect(confirming).rejects.toMatchObject({ code: 'UNAVAILABLE' });
         await endWait(/FOR SHARE/, end);
         await confirmed;
@@ -238,7 +241,7 @@ describe('a synchronous standby that does not answer', () => {
         await endWait(/update "clusters"/, end);
         await changed;
       });
-      await storage.confirmDurable(clusterId);
+      expect(await storage.confirmDurable(clusterId, head)).toBe(true);
     });
   }
 });
