@@ -5,6 +5,8 @@ export default {
   globalSetup: '<rootDir>/test/support/postgres-global-setup.ts',
   globalTeardown: '<rootDir>/test/support/postgres-global-teardown.ts',
   testMatch: ['<rootDir>/test/**/*.test.ts'],
+  // These need more than Node.js, or more time; each has a configuration and a script of its own.
+  testPathIgnorePatterns: ['<rootDir>/test/(interop|chaos)/'],
   extensionsToTreatAsEsm: ['.ts'],
   transform: {
     '\\.ts$': [
