@@ -3,6 +3,7 @@
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { defineAnchor } from './commands/anchor.ts';
+import { defineBench } from './commands/bench.ts';
 import { defineCluster } from './commands/cluster.ts';
 import { defineDev } from './commands/dev.ts';
 import { defineFsck } from './commands/fsck.ts';
@@ -54,6 +55,7 @@ Begin with:
   defineProve(program, terminal);
   defineVerify(program, terminal);
   defineFsck(program, terminal);
+  defineBench(program, terminal);
   return program;
 }
 

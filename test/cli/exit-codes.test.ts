@@ -143,6 +143,7 @@ describe('the command line', () => {
     ['prove'],
     ['verify'],
     ['fsck'],
+    ['bench'],
   ];
 
   test('every command has help with an example', async () => {

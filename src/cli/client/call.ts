@@ -59,7 +59,7 @@ export async function withRetries<T>(call: () => Promise<T>, policy: RetryPolicy
 }
 
 /** How long the notary asks to wait before the next try (0: it does not say); undefined where trying again is no use. */
-function retryDelayMs(error: unknown): number | undefined {
+export function retryDelayMs(error: unknown): number | undefined {
   const asked = statusDetails(error)?.retryDelayMs;
   switch (statusOf(error)) {
     case status.UNAVAILABLE:
@@ -72,7 +72,7 @@ function retryDelayMs(error: unknown): number | undefined {
   }
 }
 
-function statusOf(error: unknown): status | undefined {
+export function statusOf(error: unknown): status | undefined {
   const code = codeOf(error);
   return typeof code === 'number' ? code : undefined;
 }

@@ -28,17 +28,14 @@ export class Connection {
   readonly #pace: Pace;
 
   /** @param say told why it takes long, in one line */
-  constructor({ endpoint, trustedCertificates }: ClientConfiguration, say: (reason: string) => void) {
-    this.endpoint = formatAddress(endpoint);
+  constructor(configuration: ClientConfiguration, say: (reason: string) => void) {
+    this.endpoint = formatAddress(configuration.endpoint);
     const onWait = (error: unknown): void => {
       const explained = explainFailure(error, this.endpoint);
       say(`waiting: ${explained instanceof Error ? explained.message : String(explained)}`);
     };
     this.#pace = { ...REAL_PACE, onWait };
-    const credentials =
-      trustedCertificates === undefined
-        ? ChannelCredentials.createInsecure()
-        : ChannelCredentials.createSsl(Buffer.from(trustedCertificates));
+    const credentials = credentialsOf(configuration);
     this.notary = createClient(QuartermasterNotary, this.endpoint, credentials);
     this.registry = createClient(QuartermasterRegistry, this.endpoint, credentials);
   }
@@ -65,6 +62,13 @@ export class Connection {
     this.notary.close();
     this.registry.close();
   }
+}
+
+/** Plain text, unless it is told whom to trust. */
+export function credentialsOf({ trustedCertificates }: ClientConfiguration): ChannelCredentials {
+  return trustedCertificates === undefined
+    ? ChannelCredentials.createInsecure()
+    : ChannelCredentials.createSsl(Buffer.from(trustedCertificates));
 }
 
 /** Runs a command's work on a connection and closes it whatever happens. */
