@@ -317,9 +317,10 @@ export class ClusterLog {
     // What took rows back may have taken back the state as well.
     this.#cluster = cluster;
     this.#memory.rewindTo(cluster);
-    // Declared already: reads go on from what is stored, and the memory stays for whoever wants to thaw.
+    // Declared already: reads go on from what is stored, and the memory stays for whoever wants to thaw. What another server
+    // declared, for a reason of its own, does not say what this one knows to be lost.
     if (cluster.state === 'sealed') return;
-    if (cluster.state === 'recovering') return this.#memory.declared(cluster);
+    if (cluster.state === 'recovering' && this.#memory.isDeclared) return this.#memory.declared(cluster);
     const lost = await this.signedButLost();
     if (this.#memory.wasConfirmed(cluster)) {
       if (lost === undefined) {

@@ -51,6 +51,11 @@ export class Memory {
     this.#declaredAt = undefined;
   }
 
+  /** Whether what this memory holds, and the database lacks, has been declared. */
+  get isDeclared(): boolean {
+    return this.#declaredAt !== undefined;
+  }
+
   /** The cluster is `recovering`, and this memory holds what it lacks. */
   declared({ stateVersion }: Cluster): void {
     this.#declaredAt = stateVersion;

@@ -3,6 +3,7 @@ import { EMPTY_ROOT, equalHashes, type TreeHasher } from '../merkle/index.ts';
 import { checkOrigin, ED25519, formatVkey } from '../note/index.ts';
 import { formatSuccessionRecord } from '../record/index.ts';
 import { attemptOf } from './attempt.ts';
+import type { ClusterLog } from './cluster-log.ts';
 import { NotaryError } from './error.ts';
 import { readCheckpoint, verifySignature } from './known-checkpoint.ts';
 import { LogEdge } from './log-edge.ts';
@@ -72,7 +73,10 @@ export class ClusterRegistry {
       case 'exists':
         throw new NotaryError('CLUSTER_EXISTS', `there is a cluster ${clusterId} already`);
       case 'predecessorRefused':
-        throw predecessorRefused(request.predecessorId, 'it is not sealed, or has a successor already');
+        throw predecessorRefused(
+          request.predecessorId,
+          'it is neither sealed nor recovering, or has a successor already',
+        );
     }
   }
 
@@ -127,7 +131,7 @@ export class ClusterRegistry {
     const { log } = await logs.get(clusterId);
     const checkpoint = readCheckpoint(confirmedCheckpoint, 'confirmed_checkpoint');
     verifySignature(log, confirmedCheckpoint, 'confirmed_checkpoint');
-    await log.refresh();
+    await refreshed(log);
     const lost = await log.signedButLost();
     if (lost !== undefined) {
       throw await log.declare(
@@ -182,8 +186,13 @@ export class ClusterRegistry {
   ): Promise<AppendGroup> {
     const { logs, hasher } = this.#dependencies;
     const { log } = await logs.get(predecessorId);
-    await log.refresh();
-    if (log.state !== 'sealed') throw predecessorRefused(predecessorId, `it is ${log.state}, not sealed`);
+    await refreshed(log);
+    if (log.state === 'recovering') {
+      // Whoever has nothing to thaw it with gives it up by naming it here: nothing that it may lack is signed again.
+      await log.declare('sealed', 'LOG_ROLLED_BACK', `given up for a successor; ${log.cluster.stateReason}`);
+    }
+    if (log.state !== 'sealed')
+      throw predecessorRefused(predecessorId, `it is ${log.state}, neither sealed nor recovering`);
     const { size, root } = await log.durableHead();
     const record = formatSuccessionRecord({
       clusterId,
@@ -206,6 +215,17 @@ export class ClusterRegistry {
     };
     const edge = LogEdge.load(hasher, 0, []);
     return attemptOf({ clusterId, head: genesis, edge, keys }, [entry], [], createdAtMs).group;
+  }
+}
+
+/** Evidence that comes up here has changed the state, which is what decides. @throws NotaryError LOG_CORRUPT, StorageError */
+async function refreshed(log: ClusterLog): Promise<void> {
+  try {
+    await log.refresh();
+  } catch (error) {
+    const isDeclared =
+      error instanceof NotaryError && (error.code === 'LOG_ROLLED_BACK' || error.code === 'LOG_FORKED');
+    if (!isDeclared) throw error;
   }
 }
 

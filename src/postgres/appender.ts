@@ -6,7 +6,7 @@ import {
   StorageError,
 } from '../notary/storage.ts';
 import { sendAppend } from './append.ts';
-import type { Connection, ConnectionPool, Statement } from './connection-pool.ts';
+import type { Connection, Connections, Statement } from './connection-pool.ts';
 import { findEntriesByRequestId } from './entry-reader.ts';
 import { readLog, readLogTiles } from './log-reader.ts';
 import { appendFailure, toStorageError, uncommittedFailure } from './sql-state.ts';
@@ -14,7 +14,7 @@ import { appendFailure, toStorageError, uncommittedFailure } from './sql-state.t
 const NOTHING_TO_DO: AppendOutcome = { kind: 'refused', knownRequestIds: [] };
 
 /** Optimistic: one statement, its own transaction. */
-export async function append(pool: ConnectionPool, group: AppendGroup): Promise<AppendOutcome> {
+export async function append(pool: Connections, group: AppendGroup): Promise<AppendOutcome> {
   return await withConnection(pool, async (connection) => {
     let outcome: AppendOutcome;
     try {
@@ -39,7 +39,7 @@ export const LOCK_CLUSTER: Statement = {
  * @throws StorageError CORRUPT for what was read, and whatever `build` throws; nothing was written then
  */
 export async function appendLocked(
-  pool: ConnectionPool,
+  pool: Connections,
   clusterId: string,
   build: (snapshot: LogSnapshot, locked: LockedReader) => Promise<AppendGroup | undefined>,
 ): Promise<AppendOutcome> {
@@ -122,7 +122,7 @@ function acknowledged(connection: Connection, outcome: AppendOutcome): AppendOut
 }
 
 async function withConnection(
-  pool: ConnectionPool,
+  pool: Connections,
   work: (connection: Connection) => Promise<AppendOutcome>,
 ): Promise<AppendOutcome> {
   let connection: Connection;

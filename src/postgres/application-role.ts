@@ -92,7 +92,7 @@ export async function grantApplicationRole(client: pg.ClientBase, role: string):
     if (!usable) await client.query(`GRANT USAGE ON SCHEMA ${pg.escapeIdentifier(schema)} TO ${name}`);
   }
   await client.query(`
-    GRANT SELECT, INSERT ON clusters, ${HISTORY_TABLES.join(', ')} TO ${name};
+    GRANT SELECT, INSERT ON clusters, lineage, ${HISTORY_TABLES.join(', ')} TO ${name};
     GRANT UPDATE (${STATE_COLUMNS.join(', ')}) ON clusters TO ${name};
     GRANT SELECT ON schema_migrations TO ${name};
   `);

@@ -85,7 +85,7 @@ async function appliedMigrations(connection: Connection): Promise<readonly strin
 async function privilegeWarnings(connection: Connection, role: string): Promise<readonly string[]> {
   const rows = await connection.run(
     sql<{ table: string }>`
-      SELECT name AS "table" FROM unnest(${[...HISTORY_TABLES, 'clusters']}::text[]) AS t(name)
+      SELECT name AS "table" FROM unnest(${[...HISTORY_TABLES, 'lineage', 'clusters']}::text[]) AS t(name)
       WHERE has_table_privilege(name, 'DELETE') OR has_table_privilege(name, 'TRUNCATE')
         OR (name <> 'clusters' AND has_any_column_privilege(name, 'UPDATE'))`.compile(queries),
   );

@@ -21,8 +21,13 @@ export interface Statement {
   readonly text: string;
 }
 
+/** Where connections come from. */
+export interface Connections {
+  connect(): Promise<Connection>;
+}
+
 /** Connections of the application role. */
-export class ConnectionPool {
+export class ConnectionPool implements Connections {
   readonly #pool: pg.Pool;
   readonly #namedStatements: boolean;
 
@@ -82,6 +87,11 @@ export class Connection {
     this.#client = client;
     this.#namedStatements = namedStatements;
     client.on('notice', this.#onNotice);
+  }
+
+  /** Tells one session with the server from another. */
+  get session(): object {
+    return this.#client;
   }
 
   /** @throws what the driver throws */

@@ -2,7 +2,7 @@ import { type Storage, StorageError } from '../notary/storage.ts';
 import { append, appendLocked } from './appender.ts';
 import { checkDatabase, type DatabaseCheck, type DatabaseCheckOptions } from './check.ts';
 import { changeState, insertCluster, listClusters, readCluster, readKeys } from './cluster-store.ts';
-import { type Connection, ConnectionPool, type Statement } from './connection-pool.ts';
+import { type Connection, ConnectionPool, type Connections, type Statement } from './connection-pool.ts';
 import {
   findEntries,
   findEntriesByRequestId,
@@ -11,6 +11,7 @@ import {
   listEntries,
   readBatchRanges,
 } from './entry-reader.ts';
+import { type LineageChange, LineageWatch } from './lineage.ts';
 import { listHeads, readHead, readHeadAfter, readLog, readLogTiles } from './log-reader.ts';
 import { toStorageError } from './sql-state.ts';
 
@@ -27,11 +28,15 @@ export interface PostgresStorageOptions {
   readonly namedStatements?: boolean | undefined;
   /** Told of connections that break while nobody uses them, which is no failure of anything. */
   readonly onIdleError?: ((error: Error) => void) | undefined;
+  /** Told when the database turns out to be another one than before. */
+  readonly onLineageChange?: ((change: LineageChange) => void) | undefined;
 }
 
 export interface PostgresStorage extends Storage {
   /** What is wrong with the database as a place for history; see `checkDatabase`. */
   check(options?: DatabaseCheckOptions): Promise<DatabaseCheck>;
+  /** Looks whether the database is still the one that was served before; see `LineageWatch`. */
+  checkLineage(): Promise<void>;
   /** Waits for what is in use, then closes all connections. */
   close(): Promise<void>;
 }
@@ -49,8 +54,10 @@ export function createPostgresStorage(options: PostgresStorageOptions): Postgres
 
   const read = <T>(work: (connection: Connection) => Promise<T>) =>
     withConnection(pool, (connection) => withinTime(connection, readTimeoutMs, work(connection)));
+  const lineage = new LineageWatch(options.onLineageChange ?? (() => {}));
+  const writers = lookingFirst(pool, lineage);
   const write = <T>(work: (connection: Connection) => Promise<T>) =>
-    withConnection(pool, async (connection) => {
+    withConnection(writers, async (connection) => {
       const result = await work(connection);
       assertDurable(connection);
       return result;
@@ -86,8 +93,8 @@ export function createPostgresStorage(options: PostgresStorageOptions): Postgres
       }),
     readLogTiles: (clusterId, ranges) => read((connection) => readLogTiles(connection, clusterId, ranges)),
 
-    append: (group) => append(pool, group),
-    appendLocked: (clusterId, build) => appendLocked(pool, clusterId, build),
+    append: (group) => append(writers, group),
+    appendLocked: (clusterId, build) => appendLocked(writers, clusterId, build),
     storeBatch: (clusterId, { anchorId, leaves, nodes }) =>
       write(async (connection) => {
         await connection.query(STORE_BATCH, [clusterId, anchorId, leaves, nodes]);
@@ -111,6 +118,7 @@ export function createPostgresStorage(options: PostgresStorageOptions): Postgres
         if (server?.standby !== false) throw new StorageError('UNAVAILABLE', 'the database is a standby');
       }),
     check: (checkOptions = {}) => read((connection) => checkDatabase(connection, checkOptions)),
+    checkLineage: () => withConnection(pool, (connection) => lineage.look(connection)),
     close: () => pool.close(),
   };
 }
@@ -132,17 +140,34 @@ export const STORE_BATCH: Statement = {
 
 const PING: Statement = { name: 'qm_ping_1', text: 'SELECT pg_is_in_recovery() AS standby' };
 
+/** Nothing is written to a database that was not looked at. */
+function lookingFirst(pool: Connections, lineage: LineageWatch): Connections {
+  return {
+    async connect() {
+      const connection = await pool.connect();
+      try {
+        await lineage.beforeWriting(connection);
+        return connection;
+      } catch (error) {
+        connection.release();
+        throw error;
+      }
+    },
+  };
+}
+
 async function withConnection<T>(
-  pool: ConnectionPool,
+  pool: Connections,
   work: (connection: Connection) => Promise<T>,
 ): Promise<T> {
-  const connection = await pool.connect();
+  let connection: Connection | undefined;
   try {
+    connection = await pool.connect();
     return await work(connection);
   } catch (error) {
     throw toStorageError(error);
   } finally {
-    connection.release();
+    connection?.release();
   }
 }
 

@@ -37,6 +37,25 @@ describe('a log that lost what was acknowledged', () => {
     expect(world.offences).toEqual([]);
   });
 
+  // Seen red when a cluster that was recovering already kept a server from saying what it knows to be lost.
+  test('is told by every server that remembers more, also of a cluster that is recovering for another reason', async () => {
+    const { world, replica, clusterId, state } = await start();
+    world.takeBack(clusterId, 1, true);
+    world.database.changeState({ clusterId, from: ['active'], to: 'recovering', reason: 'another timeline' });
+    expect(await codeOf(world.anchor(replica, clusterId))).toBe('LOG_ROLLED_BACK');
+    const told = () => world.logLines.filter(({ level }) => level === 'error');
+    expect(told()).toEqual([
+      expect.objectContaining({
+        fields: expect.objectContaining({
+          detail: 'the stored log ends at size 1, but size 3 was acknowledged',
+        }),
+      }),
+    ]);
+    expect(await codeOf(world.anchor(replica, clusterId))).toBe('CLUSTER_RECOVERING');
+    expect(world.checkpoint(await replica.notary.getCheckpoint(clusterId, 0)).size).toBe(1);
+    expect([state(), told().length]).toEqual(['recovering', 1]);
+  });
+
   test('whose heads alone were deleted is found out by a process that never saw them', async () => {
     const { world, clusterId, state } = await start();
     world.takeBack(clusterId, 1, false);

@@ -35,6 +35,29 @@ describe('a sealed cluster', () => {
     await world.expectSound();
   });
 
+  // The way out where nobody signed what is lost, or nobody can tell any more: there is nothing to thaw it with.
+  test('is what a recovering one becomes when it is succeeded, also on a server that remembers the loss', async () => {
+    const { world, replica, old } = await start();
+    for (const server of [world.replica(), replica]) {
+      const { clusterId } = await world.cluster(replica);
+      await world.anchor(replica, clusterId);
+      await world.anchor(replica, clusterId);
+      world.takeBack(clusterId, 1, true);
+      const change = { clusterId, from: ['active'], to: 'recovering', reason: 'another timeline' } as const;
+      await replica.storage.changeState(change);
+      const successor = await world.cluster(server, { predecessorId: clusterId });
+      expect(await replica.registry.getCluster(clusterId)).toMatchObject({
+        state: 'sealed',
+        stateReason: 'given up for a successor; another timeline',
+        successorId: successor.clusterId,
+      });
+      const [entry] = world.database.entriesOf(successor.clusterId);
+      expect(parseRecord(entry!.record)).toMatchObject({ kind: 'succession', predecessorSize: 1 });
+      expect(await world.anchor(server, successor.clusterId)).toMatchObject({ logIndex: 1 });
+    }
+    expect(await replica.registry.getCluster(old.clusterId)).toMatchObject({ state: 'active' });
+  });
+
   test('gets one successor, and only when it is sealed and known', async () => {
     const { world, replica, old, seal } = await start();
     const predecessorId = old.clusterId;

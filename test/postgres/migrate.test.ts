@@ -37,7 +37,7 @@ describe('migrate', () => {
         Array.from({ length: 4 }, () => run(process.execPath, [script, ownerUrl, role])),
       );
       const applied = results.map(({ stdout }) => (JSON.parse(stdout) as { applied: string[] }).applied);
-      expect(applied.filter((names) => names.length > 0)).toEqual([['001-log']]);
+      expect(applied.filter((names) => names.length > 0)).toEqual([['001-log', '002-lineage']]);
       expect(await migrate({ databaseUrl: ownerUrl, applicationRole: role })).toEqual({
         applied: [],
         newer: [],
@@ -125,6 +125,9 @@ describe('a migrated database', () => {
       `DELETE FROM ${table}`,
       `TRUNCATE ${table}`,
     ]),
+    'UPDATE lineage SET timeline = timeline',
+    'DELETE FROM lineage',
+    'TRUNCATE lineage',
     'UPDATE anchor_leaves_default SET leaves = leaves',
     'DELETE FROM anchor_leaves_default',
     'TRUNCATE anchor_leaves_default',
@@ -188,7 +191,9 @@ describe('the check of a database', () => {
     const { refusals, warnings } = await checkAs(database.ownerUrl);
     expect(refusals).toEqual([]);
     expect(warnings).toHaveLength(2);
-    expect(warnings[0]).toContain('may rewrite heads, anchors, anchor_leaves, log_nodes, log_keys, clusters');
+    expect(warnings[0]).toContain(
+      'may rewrite heads, anchors, anchor_leaves, log_nodes, log_keys, lineage, clusters',
+    );
     expect(warnings[1]).toContain('plan_cache_mode');
   });
 
@@ -196,11 +201,11 @@ describe('the check of a database', () => {
     const empty = roleUrl(superuserUrl, applicationRole, password, 'postgres');
     expect((await checkAs(empty)).refusals).toEqual([expect.stringContaining('no schema yet')]);
     await withClient(database.ownerUrl, async (client) => {
-      await client.query(`UPDATE schema_migrations SET name = '000-other'`);
+      await client.query(`UPDATE schema_migrations SET name = '000-other' WHERE name = '001-log'`);
       expect((await checkAs(database.databaseUrl)).refusals).toEqual([
         expect.stringContaining('lacks 001-log'),
       ]);
-      await client.query(`UPDATE schema_migrations SET name = '001-log'`);
+      await client.query(`UPDATE schema_migrations SET name = '001-log' WHERE name = '000-other'`);
       await client.query(`INSERT INTO schema_migrations VALUES ('999-later', '')`);
       expect((await checkAs(database.databaseUrl)).warnings).toEqual([expect.stringContaining('999-later')]);
       await client.query(`DELETE FROM schema_migrations WHERE name = '999-later'`);

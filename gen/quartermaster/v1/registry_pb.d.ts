@@ -108,8 +108,8 @@ export declare type CreateClusterRequest = Message<"quartermaster.v1.CreateClust
   requestId: string;
 
   /**
-   * UUID of a sealed cluster without a successor, optional: the new one takes over its CreateAnchor calls, and its first
-   * log entry says so.
+   * UUID of a sealed or recovering cluster without a successor, optional: the new one takes over its CreateAnchor calls, and
+   * its first log entry says so.
    *
    * @generated from field: string predecessor_id = 4;
    */
@@ -396,10 +396,12 @@ export declare const QuartermasterRegistry: GenService<{
   /**
    * Creates a cluster: a fresh log with an origin and signing keys of its own, and a signed checkpoint of size 0.
    *
+   * With a predecessor that is RECOVERING, the predecessor is given up: it is sealed first, for ever.
+   *
    * Errors:
    *  - ALREADY_EXISTS: the cluster_id is taken (CLUSTER_EXISTS), or the request_id made another cluster (REQUEST_ID_REUSED).
    *  - NOT_FOUND: the predecessor is unknown (CLUSTER_NOT_FOUND).
-   *  - FAILED_PRECONDITION: the predecessor is not sealed, or has a successor (PREDECESSOR_REFUSED).
+   *  - FAILED_PRECONDITION: the predecessor is active or frozen, or has a successor (PREDECESSOR_REFUSED).
    *
    * Example:
    *

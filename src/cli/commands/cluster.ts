@@ -44,7 +44,11 @@ function defineCreate(parent: Command, terminal: Terminal): void {
       'makes it safe to run this again: the same id makes one cluster',
       parseUuid,
     )
-    .option('--predecessor <uuid>', 'the sealed cluster that this one succeeds', parseUuid);
+    .option(
+      '--predecessor <uuid>',
+      'the sealed cluster that this one succeeds; one that is recovering is given up and sealed by this',
+      parseUuid,
+    );
   const withConnection = onServer(command, terminal);
   command
     .addHelpText(
@@ -52,7 +56,8 @@ function defineCreate(parent: Command, terminal: Terminal): void {
       `
 Examples:
   $ quartermaster cluster create --name production
-  $ quartermaster cluster create --name staging --request-id 7d2c1f4e-9b1a-4e4f-8a6b-7c8d0198c7a0 --json`,
+  $ quartermaster cluster create --name staging --request-id 7d2c1f4e-9b1a-4e4f-8a6b-7c8d0198c7a0 --json
+  $ quartermaster cluster create --name production --predecessor 0198c7a0-5f6e-7d2c-9b1a-3e4f5a6b7c8d`,
     )
     .action(async (options: CreateOptions) => {
       // One id for all tries of this call, so that a lost answer makes no second cluster.

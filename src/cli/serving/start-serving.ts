@@ -13,7 +13,7 @@ import type { ServeConfiguration, TlsIdentity } from '../config/serve-configurat
 import { formatAddress } from '../config/values.ts';
 import { CliError } from '../error.ts';
 import { untilReachable } from '../until-reachable.ts';
-import { watchDatabase } from './watch-database.ts';
+import { logLineageChange, watchDatabase } from './watch-database.ts';
 
 export interface Serving {
   /** `host:port`, with the port that it has. */
@@ -37,6 +37,7 @@ export async function startServing(configuration: ServeConfiguration, logger: Lo
     onIdleError: (error) => {
       if (!stopping.signal.aborted) logger.warn({ err: error }, 'a database connection broke');
     },
+    onLineageChange: (change) => logLineageChange(logger, change),
   });
   try {
     await checkDatabase(storage, configuration, logger);
