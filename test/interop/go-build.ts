@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 
 /** Outside the sources, and gone with `node_modules`. */
@@ -7,14 +7,14 @@ const CACHE = join(import.meta.dirname, '../../node_modules/.cache/interop-go');
 
 const run = promisify(execFile);
 
-/** Runs `go` in a folder beside this file. @returns what it printed @throws with what it said */
+/** Runs `go` in a folder beside this file, or at an absolute path. @returns what it printed @throws with what it said */
 export async function go(
   directory: string,
   argv: readonly string[],
   environment: Readonly<Record<string, string>> = {},
 ): Promise<string> {
   const { stdout } = await run('go', argv, {
-    cwd: join(import.meta.dirname, directory),
+    cwd: resolve(import.meta.dirname, directory),
     env: { ...process.env, ...environment },
     maxBuffer: 64 * 1024 * 1024,
   });
