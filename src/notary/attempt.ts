@@ -62,17 +62,17 @@ export function makeAttempt(input: AttemptInput): Attempt {
     };
   });
   const batches = anchors.flatMap(({ batch }) => (batch === undefined ? [] : [batch]));
-  return attemptOf(input, entries, batches, createdAtMs);
+  const storedBatches = anchors.flatMap(({ batch, anchorId }) => (batch === undefined ? [anchorId] : []));
+  return attemptOf(input, { entries, batches, storedBatches }, createdAtMs);
 }
 
 /** The same for entries that are made already: the succession record of a new log. */
 export function attemptOf(
   { clusterId, head, edge, keys }: Pick<AttemptInput, 'clusterId' | 'head' | 'edge' | 'keys'>,
-  entries: readonly Entry[],
-  batches: readonly StoredBatch[],
+  content: Pick<AppendGroup, 'entries' | 'batches' | 'storedBatches'>,
   lastCreatedAtMs: number,
 ): Attempt {
-  const extension = edge.extend(entries.map(({ recordHash }) => recordHash));
+  const extension = edge.extend(content.entries.map(({ recordHash }) => recordHash));
   const unsealed = {
     size: extension.newSize,
     root: extension.root,
@@ -80,6 +80,6 @@ export function attemptOf(
     prevRoot: head.root,
   };
   const newHead: Head = { ...unsealed, mac: keys.mac(unsealed), epoch: keys.epoch };
-  const group = { clusterId, oldHead: head, newHead, entries, batches, logNodes: extension.logNodes };
+  const group = { clusterId, oldHead: head, newHead, ...content, logNodes: extension.logNodes };
   return { group, extension, lastCreatedAtMs };
 }

@@ -9,7 +9,14 @@ import type { Logger } from './logger.ts';
 import { Memory } from './memory.ts';
 import { SharedRun } from './shared-run.ts';
 import type { Signing } from './signing.ts';
-import type { Cluster, ClusterState, Head, LogSnapshot, Storage } from './storage.ts';
+import {
+  type Cluster,
+  type ClusterState,
+  type Head,
+  type LogSnapshot,
+  type Storage,
+  StorageError,
+} from './storage.ts';
 import { loadStoredEdge, logCorrupt } from './stored-edge.ts';
 
 export interface LogDependencies {
@@ -29,6 +36,8 @@ interface Evidence {
 /** Above this many new records the edge is loaded anew rather than extended. */
 const MAX_CATCH_UP = 4096;
 const FRESH_MS = 1000;
+/** How long a reader waits for the newest rows to be confirmed, where older ones will do. */
+const CONFIRM_PATIENCE_MS = 1000;
 
 /**
  * One cluster's log as this process sees it: the head that the next append extends, the newest head that may be answered
@@ -109,10 +118,6 @@ export class ClusterLog {
     return { head: this.#tail, edge: this.#edge, lastCreatedAtMs: this.#lastCreatedAtMs };
   }
 
-  get edge(): LogEdge {
-    return this.#edge;
-  }
-
   /**
    * Reads the newest head from the primary. Callers that arrive while a read is under way share the next one.
    *
@@ -138,7 +143,27 @@ export class ClusterLog {
     const fresh = performance.now() - this.#freshAtMs < FRESH_MS;
     if (fresh && this.#durable !== undefined && this.#durable.size >= size) return this.#durable;
     await this.refresh();
-    return this.durableHead();
+    return this.durableHeadOver(size);
+  }
+
+  /**
+   * The newest durable head for readers: where the newest rows are not confirmed soon, the one before them, if it covers
+   * `size` entries. A standby that is missing holds back the rows that it lacks, not those that it has.
+   */
+  async durableHeadOver(size: number): Promise<Head> {
+    const confirming = this.durableHead();
+    if (this.#durable === undefined || this.#durable.size < size) return confirming;
+    const late = Promise.withResolvers<void>();
+    const timer = setTimeout(late.resolve, CONFIRM_PATIENCE_MS);
+    try {
+      await Promise.race([confirming, late.promise]);
+    } catch (error) {
+      if (!(error instanceof StorageError)) throw error;
+    } finally {
+      clearTimeout(timer);
+    }
+    // None where the rows in view have been replaced meanwhile.
+    return this.#durable ?? this.durableHead();
   }
 
   /**

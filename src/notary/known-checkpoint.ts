@@ -31,7 +31,7 @@ export async function checkKnownCheckpoint(
   hasher: TreeHasher,
 ): Promise<boolean> {
   const { size } = checkpoint;
-  // The usual case: the caller was last to write. What equals a head of ours needs no signature to be believed.
+  // The usual case: the caller was last to write. What equals the newest head needs no signature to be believed.
   if (sameHead(log.tail.head, checkpoint)) return true;
   verifySignature(log, note, 'known_checkpoint');
   if (size > log.tail.head.size) await log.refresh();

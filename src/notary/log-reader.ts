@@ -25,6 +25,8 @@ export class LogReader {
   readonly #hasher: TreeHasher;
   /** Full tiles only: they never change. Least recently used first. */
   readonly #cache = new Map<string, Tiles>();
+  /** Grows with every `forget`: what was read before it is not to be remembered after it. */
+  #generation = 0;
 
   constructor(storage: Storage, hasher: TreeHasher) {
     this.#storage = storage;
@@ -59,6 +61,7 @@ export class LogReader {
 
   /** Drops what was cached of a log whose stored rows turned out to be other rows than before. */
   forget(clusterId: string): void {
+    this.#generation++;
     for (const key of this.#cache.keys()) {
       if (key.startsWith(`${clusterId}/`)) this.#cache.delete(key);
     }
@@ -99,6 +102,7 @@ export class LogReader {
       const inRow = Math.floor(size / TILE_WIDTH ** level);
       return { level, first: index * TILE_WIDTH, count: Math.min(TILE_WIDTH, inRow - index * TILE_WIDTH) };
     });
+    const generation = this.#generation;
     const packed = ranges.length === 0 ? [] : await this.#storage.readLogTiles(clusterId, ranges);
     missing.forEach(({ level, index }, i) => {
       const hashes = packed[i];
@@ -107,7 +111,8 @@ export class LogReader {
       const tiles = new Tiles(this.#hasher);
       tiles.put(level, index, hashes);
       found.set(`${level}/${index}`, tiles);
-      if (range.count === TILE_WIDTH) this.#remember(`${clusterId}/${level}/${index}`, tiles);
+      if (range.count === TILE_WIDTH && generation === this.#generation)
+        this.#remember(`${clusterId}/${level}/${index}`, tiles);
     });
     return (level, index) => {
       const [tile] = tilesOf([{ level, index }]);

@@ -4,23 +4,34 @@ import type { AppendGroup, AppendOutcome, Head, Storage } from './storage.ts';
 
 const RESEND_FIRST_MS = 20;
 const RESEND_MAX_MS = 1000;
+/** Resends from one log line to the next. */
+const RESENDS_A_LINE = 30;
+
+export interface LostAnswerObserver {
+  readonly isAbandoned: () => boolean;
+  /** Told now and then of an outage that lasts. */
+  readonly onStillLost: (resends: number, cause: unknown) => void;
+}
 
 /**
  * An append whose answer was lost is resolved, never guessed: the same bytes are sent again until they succeed, or the row at
  * their place is read.
  *
- * @returns what became of it, never `unknown`; undefined where `isAbandoned` became true first
+ * @returns what became of it, never `unknown`; undefined where it was abandoned first
  */
 export async function resolveLostAnswer(
   storage: Storage,
   group: AppendGroup,
-  isAbandoned: () => boolean,
+  { isAbandoned, onStillLost }: LostAnswerObserver,
 ): Promise<AppendOutcome | undefined> {
-  for (let delayMs = RESEND_FIRST_MS; ; delayMs = Math.min(2 * delayMs, RESEND_MAX_MS)) {
+  let delayMs = RESEND_FIRST_MS;
+  for (let resends = 1; ; resends++) {
     await sleep(delayMs);
+    delayMs = Math.min(2 * delayMs, RESEND_MAX_MS);
     if (isAbandoned()) return undefined;
     const again = await storage.append(group);
     if (again.kind === 'appended') return again;
+    if (resends % RESENDS_A_LINE === 0) onStillLost(resends, 'cause' in again ? again.cause : undefined);
     if (again.kind === 'unknown') continue;
     const place = await readPlace(storage, group);
     if (place === 'unreadable') continue;
@@ -66,11 +77,12 @@ async function isConfirmed(storage: Storage, { clusterId, newHead }: AppendGroup
 
 /**
  * Whether the same bytes, whenever an earlier sending of them arrives, can only get this answer again: a known request id
- * stays known, a poison stays one, and rows past the head stay in the way.
+ * stays known, a poison stays one, lost leaves stay lost, and rows past the head stay in the way.
  */
 function isForGood(outcome: AppendOutcome): boolean {
   return (
     outcome.kind === 'rejected' ||
+    outcome.kind === 'batchesMissing' ||
     (outcome.kind === 'refused' && outcome.knownRequestIds.length > 0) ||
     (outcome.kind === 'conflict' && outcome.duplicateKey)
   );

@@ -17,6 +17,7 @@ export interface OpenLogsOptions extends LogDependencies {
 export class OpenLogs {
   readonly #options: OpenLogsOptions;
   readonly #logs = new Map<string, Promise<OpenLog>>();
+  #abandoned = false;
 
   constructor(options: OpenLogsOptions) {
     this.#options = options;
@@ -35,6 +36,7 @@ export class OpenLogs {
 
   /** Ends the waiting of everybody, also of those whose log is still being opened. */
   abandon(): void {
+    this.#abandoned = true;
     for (const opening of this.#logs.values()) {
       opening.then(
         ({ sequencer }) => sequencer.abandon(),
@@ -46,7 +48,9 @@ export class OpenLogs {
   async #open(clusterId: string): Promise<OpenLog> {
     const log = await ClusterLog.open(this.#options, clusterId);
     if (log === undefined) throw clusterNotFound(clusterId);
-    return { log, sequencer: new Sequencer({ ...this.#options, log }) };
+    const sequencer = new Sequencer({ ...this.#options, log });
+    if (this.#abandoned) sequencer.abandon();
+    return { log, sequencer };
   }
 }
 

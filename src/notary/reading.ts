@@ -50,7 +50,7 @@ export class Reading {
     const { log } = await this.#logs.get(clusterId);
     // Not the head that this process has: whoever lists wants what other replicas appended, too.
     await log.refresh();
-    const head = await log.durableHead();
+    const head = await log.durableHeadOver(0);
     const first =
       startMs === undefined ? 0 : ((await this.#storage.firstLogIndexSince(clusterId, startMs)) ?? head.size);
     const since = endMs === undefined ? undefined : await this.#storage.firstLogIndexSince(clusterId, endMs);
@@ -146,7 +146,7 @@ export class Reading {
     const { log } = await this.#logs.get(clusterId);
     if (treeSize > 0) return log.checkpoint(await log.headAt(treeSize));
     await log.refresh();
-    return log.checkpoint(await log.durableHead());
+    return log.checkpoint(await log.durableHeadOver(0));
   }
 
   async log(clusterId: string): Promise<LogDescription> {

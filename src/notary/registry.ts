@@ -95,7 +95,7 @@ export class ClusterRegistry {
   async freeze(clusterId: string, reason: string): Promise<Cluster> {
     const { storage } = this.#dependencies;
     const frozen = await storage.changeState({ clusterId, from: ['active', 'frozen'], to: 'frozen', reason });
-    if (frozen !== undefined) return this.#noted(frozen);
+    if (frozen !== undefined) return frozen;
     const { state } = await this.get(clusterId);
     throw new NotaryError(
       state === 'recovering' ? 'CLUSTER_RECOVERING' : 'CLUSTER_SEALED',
@@ -117,7 +117,7 @@ export class ClusterRegistry {
         );
       case 'frozen': {
         const change = { clusterId, to: 'active', reason, expectedVersion: cluster.stateVersion } as const;
-        return this.#noted(await storage.changeState({ ...change, from: ['frozen'] }), clusterId);
+        return changedOrRefused(await storage.changeState({ ...change, from: ['frozen'] }), clusterId);
       }
       case 'recovering':
         break;
@@ -153,7 +153,7 @@ export class ClusterRegistry {
         `the log of cluster ${clusterId} changed meanwhile; look and try again`,
       );
     }
-    return this.#noted(
+    return changedOrRefused(
       await storage.changeState({
         clusterId,
         from: ['recovering'],
@@ -164,16 +164,6 @@ export class ClusterRegistry {
       }),
       clusterId,
     );
-  }
-
-  async #noted(cluster: Cluster | undefined, clusterId = ''): Promise<Cluster> {
-    if (cluster === undefined) {
-      throw new NotaryError(
-        'THAW_REFUSED',
-        `the state of cluster ${clusterId} changed meanwhile; look and try again`,
-      );
-    }
-    return cluster;
   }
 
   /** The first entry of a successor says where it comes from. */
@@ -214,7 +204,11 @@ export class ClusterRegistry {
       createdAtMs,
     };
     const edge = LogEdge.load(hasher, 0, []);
-    return attemptOf({ clusterId, head: genesis, edge, keys }, [entry], [], createdAtMs).group;
+    return attemptOf(
+      { clusterId, head: genesis, edge, keys },
+      { entries: [entry], batches: [], storedBatches: [] },
+      createdAtMs,
+    ).group;
   }
 }
 
@@ -247,4 +241,13 @@ function sameCluster(
 
 function predecessorRefused(predecessorId: string | undefined, why: string): NotaryError {
   return new NotaryError('PREDECESSOR_REFUSED', `cluster ${predecessorId} cannot be succeeded: ${why}`);
+}
+
+/** @throws NotaryError THAW_REFUSED where the guarded change did not apply */
+function changedOrRefused(cluster: Cluster | undefined, clusterId: string): Cluster {
+  if (cluster !== undefined) return cluster;
+  throw new NotaryError(
+    'THAW_REFUSED',
+    `the state of cluster ${clusterId} changed meanwhile; look and try again`,
+  );
 }

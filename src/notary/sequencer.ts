@@ -35,7 +35,7 @@ export interface SequencerOptions {
   readonly logger: Logger;
   readonly now: () => number;
   readonly maxQueuedAnchors: number;
-  /** How long callers wait for a lost answer to be resolved before they are told that it is not known. */
+  /** How long callers wait for the database before they are told that the outcome is not known. */
   readonly outcomePatienceMs: number;
 }
 
@@ -55,8 +55,9 @@ export class Sequencer {
   readonly #byRequestId = new Map<string, Promise<Sequenced>>();
   #running: Promise<void> | undefined;
   #lockedAppendsLeft = 0;
-  /** Set while an append's answer is lost for longer than callers are made to wait. */
+  /** Set while an append takes longer than callers are made to wait. */
   #inDoubt = false;
+  #patience: NodeJS.Timeout | undefined;
   #abandoned = false;
   #inFlight: readonly Waiting[] = [];
 
@@ -118,11 +119,14 @@ export class Sequencer {
       const group = this.#take();
       if (group.length === 0) continue;
       this.#inFlight = group;
+      this.#patience = setTimeout(() => this.#losePatience(), this.#options.outcomePatienceMs);
       try {
         await this.#commit(group);
       } catch (error) {
         rejectAll(group, asNotaryError(error));
       }
+      clearTimeout(this.#patience);
+      this.#inDoubt = false;
       this.#inFlight = [];
     }
     // In the same turn as the last look at the queue: who comes after it starts the next run.
@@ -155,6 +159,8 @@ export class Sequencer {
     let left = members;
     for (let round = 0; left.length > 0; round++) {
       if (round === MAX_ROUNDS) throw databaseAway(new Error(`no append succeeded in ${MAX_ROUNDS} rounds`));
+      // Callers wait that long for each step, not for all of them.
+      this.#patience?.refresh();
       if (!log.takesAnchors) await log.refresh();
       if (!log.takesAnchors) {
         left = await this.#answerKnown(left);
@@ -166,6 +172,8 @@ export class Sequencer {
         left = left.filter((waiting) => !sent.includes(waiting));
       } else if (outcome.kind === 'unavailable') {
         throw databaseAway(outcome.cause);
+      } else if (outcome.kind === 'batchesMissing') {
+        left = this.#rejectLostBatches(left, outcome.anchorIds);
       } else if (outcome.kind === 'rejected') {
         // All that are left: what was not sent under the lock, since its request id is known, is answered there too.
         return this.#commitAlone(left, outcome.cause);
@@ -196,6 +204,17 @@ export class Sequencer {
     }
   }
 
+  /** Their callers still have the leaves; the others' anchors go on without them. */
+  #rejectLostBatches(members: readonly Waiting[], anchorIds: readonly string[]): readonly Waiting[] {
+    this.#options.logger.warn(
+      { clusterId: this.#options.log.clusterId, anchorIds },
+      'the database lost leaves that it had acknowledged',
+    );
+    const isLost = ({ anchor }: Waiting) => anchorIds.includes(anchor.anchorId);
+    rejectAll(members.filter(isLost), databaseAway());
+    return members.filter((waiting) => !isLost(waiting));
+  }
+
   async #afterLostRace(
     members: readonly Waiting[],
     outcome: AppendOutcome,
@@ -214,10 +233,15 @@ export class Sequencer {
       left.length === members.length &&
       log.state === 'active'
     ) {
-      const reason = `rows past the stored head of size ${head.size} exist: the head was taken back`;
-      throw await log.declare('recovering', 'LOG_ROLLED_BACK', reason);
+      throw await this.#declareStrandedRows();
     }
     return left;
+  }
+
+  async #declareStrandedRows(): Promise<NotaryError> {
+    const { log } = this.#options;
+    const reason = `rows past the stored head of size ${log.tail.head.size} exist: the head was taken back`;
+    return log.declare('recovering', 'LOG_ROLLED_BACK', reason);
   }
 
   /** Answers the members whose request ids are anchored already, from rows that are durable; returns the others. */
@@ -227,9 +251,17 @@ export class Sequencer {
       anchor.requestId === undefined ? [] : [anchor.requestId],
     );
     if (requestIds.length === 0) return members;
-    const entries = await storage.findEntriesByRequestId(log.clusterId, requestIds);
+    const find = () => storage.findEntriesByRequestId(log.clusterId, requestIds);
+    let entries = await find();
+    const isPastTheHead = ({ logIndex }: Entry) => logIndex >= log.tail.head.size;
+    if (entries.some(isPastTheHead)) {
+      await log.refresh();
+      // Once more, head after row: a failover in between is no evidence.
+      entries = await find();
+      if (entries.some(isPastTheHead)) await log.refresh();
+      if (entries.some(isPastTheHead)) throw await this.#declareStrandedRows();
+    }
     if (entries.length === 0) return members;
-    if (entries.some(({ logIndex }) => logIndex >= log.tail.head.size)) await log.refresh();
     await log.durableHead();
     const byRequestId = new Map(entries.map((entry) => [entry.requestId, entry]));
     return members.filter((waiting) => {
@@ -296,21 +328,22 @@ export class Sequencer {
 
   async #resolved(attempt: Attempt, answered: AppendOutcome): Promise<AppendOutcome> {
     if (answered.kind !== 'unknown') return answered;
-    const { log, logger, outcomePatienceMs } = this.#options;
+    const { log, logger, storage } = this.#options;
     const size = attempt.group.newHead.size;
     logger.warn({ clusterId: log.clusterId, size, err: answered.cause }, 'the answer to an append was lost');
-    const patience = setTimeout(() => this.#loseFaith(), outcomePatienceMs);
-    try {
-      // Once abandoned, everybody has been told that the outcome is not known.
-      const outcome = await resolveLostAnswer(this.#options.storage, attempt.group, () => this.#abandoned);
-      return outcome ?? { kind: 'unavailable', cause: answered.cause };
-    } finally {
-      clearTimeout(patience);
-      this.#inDoubt = false;
-    }
+    const outcome = await resolveLostAnswer(storage, attempt.group, {
+      // Then everybody has been told that the outcome is not known.
+      isAbandoned: () => this.#abandoned,
+      onStillLost: (resends, cause) =>
+        logger.warn(
+          { clusterId: log.clusterId, size, resends, err: cause },
+          'the answer to an append is still lost',
+        ),
+    });
+    return outcome ?? { kind: 'unavailable', cause: answered.cause };
   }
 
-  #loseFaith(): void {
+  #losePatience(): void {
     this.#inDoubt = true;
     this.#rejectInFlight(
       'the database did not say whether this anchor was committed; retry with the same request_id',

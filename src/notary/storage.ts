@@ -87,6 +87,8 @@ export interface AppendGroup {
   readonly entries: readonly Entry[];
   /** Leaves that are not stored yet; big ones were stored before by `storeBatch`. */
   readonly batches: readonly StoredBatch[];
+  /** The anchors of those big ones: without their leaves nothing is appended. */
+  readonly storedBatches: readonly string[];
   readonly logNodes: readonly LogNode[];
 }
 
@@ -95,6 +97,8 @@ export type AppendOutcome =
   | { readonly kind: 'appended' }
   /** Zero heads: stale, missing or racing head, a state other than active, or request ids that exist already. */
   | { readonly kind: 'refused'; readonly knownRequestIds: readonly string[] }
+  /** Leaves that `storeBatch` stored are gone: a failover took them back. */
+  | { readonly kind: 'batchesMissing'; readonly anchorIds: readonly string[] }
   /** 23505, 40001, 40P01. `duplicateKey` is true for 23505: a row of this group's keys exists. */
   | { readonly kind: 'conflict'; readonly duplicateKey: boolean; readonly cause: unknown }
   /** Classes 22, 23 and 54: these bytes cannot be stored. */
@@ -181,7 +185,7 @@ export interface Storage {
   /** Packed hashes, one answer a range, in order. A missing row is a `StorageError` CORRUPT. */
   readLogTiles(clusterId: string, ranges: readonly LogTileRange[]): Promise<readonly Uint8Array[]>;
 
-  /** Never cancelled, never throws for what the database answers. */
+  /** Never cancelled, never throws for what the database answers or fails to answer in time (`unknown`). */
   append(group: AppendGroup): Promise<AppendOutcome>;
   /**
    * The same under the cluster's row lock, for replicas that race: locks, reads the log, and lets `build` make the group from

@@ -6,6 +6,7 @@ import type { Connection, Statement } from './connection-pool.ts';
  * stale, missing or racing head, a cluster that is not active, or a known request id writes nothing at all.
  *
  * - FOR SHARE on the cluster's row makes a change of its state wait for appends in flight, and appends see the change after it.
+ * - Leaves that were stored by a commit of their own may have been lost with it in a failover; an anchor must not be.
  * - Lookups are "BETWEEN the key AND the key, in order": only the index in that order can serve an ordered LIMIT, so that no
  *   statistics, or none at all, can make another index that starts with cluster_id look as good.
  * - Rows travel as one bytea with offsets, since the driver sends arrays of buffers as hex text.
@@ -22,6 +23,12 @@ WITH dup AS (
     ORDER BY a.request_id LIMIT 1
   ) found
   WHERE given.request_id IS NOT NULL
+), missing AS (
+  SELECT given.anchor_id
+  FROM unnest($24::uuid[]) AS given(anchor_id)
+  WHERE NOT EXISTS (
+    SELECT FROM anchor_leaves b WHERE b.cluster_id = $1 AND b.anchor_id BETWEEN given.anchor_id AND given.anchor_id
+  )
 ), live AS (
   SELECT 1 FROM clusters WHERE cluster_id = $1 AND state = 'active' FOR SHARE
 ), head AS (
@@ -30,7 +37,7 @@ WITH dup AS (
   FROM (
     SELECT size, root FROM heads WHERE cluster_id = $1 AND size BETWEEN $2::int8 AND $2 ORDER BY size LIMIT 1
   ) p CROSS JOIN live
-  WHERE p.root = $3::bytea AND NOT EXISTS (SELECT FROM dup)
+  WHERE p.root = $3::bytea AND NOT EXISTS (SELECT FROM dup) AND NOT EXISTS (SELECT FROM missing)
   ON CONFLICT DO NOTHING
   RETURNING 1
 ), entries AS (
@@ -54,7 +61,8 @@ WITH dup AS (
   SELECT $1, l.level, l.index, substring($23::bytea FROM (l.n * 32 - 31)::int4 FOR 32)
   FROM head CROSS JOIN unnest($21::int2[], $22::int8[]) WITH ORDINALITY AS l(level, index, n)
 )
-SELECT (SELECT count(*) FROM head)::int4 AS heads, ARRAY(SELECT request_id::text FROM dup) AS known_request_ids`,
+SELECT (SELECT count(*) FROM head)::int4 AS heads, ARRAY(SELECT request_id::text FROM dup) AS known_request_ids,
+  ARRAY(SELECT anchor_id::text FROM missing) AS missing_batches`,
 };
 
 const NO_ROOT = new Uint8Array(32);
@@ -62,21 +70,28 @@ const NO_ROOT = new Uint8Array(32);
 interface AppendRow {
   readonly heads: number;
   readonly known_request_ids: readonly string[];
+  readonly missing_batches: readonly string[];
 }
+
+/** A group as the statement's parameters: a defect shows here, where nothing has been sent yet. */
+export type PackedAppend = readonly unknown[];
 
 /**
  * Sends the statement.
  *
  * @throws what the driver throws; `appendFailure` says what it means
  */
-export async function sendAppend(connection: Connection, group: AppendGroup): Promise<AppendOutcome> {
-  const [row] = await connection.query<AppendRow>(APPEND, appendValues(group));
+export async function sendAppend(connection: Connection, packed: PackedAppend): Promise<AppendOutcome> {
+  const [row] = await connection.query<AppendRow>(APPEND, packed);
   if (row === undefined) throw new StorageError('INTERNAL', 'the append statement gave no row');
-  return row.heads === 1 ? { kind: 'appended' } : { kind: 'refused', knownRequestIds: row.known_request_ids };
+  if (row.heads === 1) return { kind: 'appended' };
+  if (row.missing_batches.length > 0) return { kind: 'batchesMissing', anchorIds: row.missing_batches };
+  return { kind: 'refused', knownRequestIds: row.known_request_ids };
 }
 
-function appendValues(group: AppendGroup): unknown[] {
-  const { clusterId, oldHead, newHead, entries, batches, logNodes } = group;
+/** @throws StorageError INTERNAL */
+export function packAppend(group: AppendGroup): PackedAppend {
+  const { clusterId, oldHead, newHead, entries, batches, storedBatches, logNodes } = group;
   assertContiguous(group);
   const records = packing(entries.map((entry) => entry.record));
   const leaves = packing(batches.flatMap((batch) => [batch.leaves, batch.nodes]));
@@ -104,6 +119,7 @@ function appendValues(group: AppendGroup): unknown[] {
     logNodes.map((node) => node.level),
     logNodes.map((node) => node.index),
     packHashes(logNodes.map((node) => node.hash)),
+    storedBatches,
   ];
 }
 

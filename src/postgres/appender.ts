@@ -5,7 +5,7 @@ import {
   type LogSnapshot,
   StorageError,
 } from '../notary/storage.ts';
-import { sendAppend } from './append.ts';
+import { type PackedAppend, packAppend, sendAppend } from './append.ts';
 import type { Connection, Connections, Statement } from './connection-pool.ts';
 import { findEntriesByRequestId } from './entry-reader.ts';
 import { readLog, readLogTiles } from './log-reader.ts';
@@ -13,14 +13,14 @@ import { appendFailure, toStorageError, uncommittedFailure } from './sql-state.t
 
 const NOTHING_TO_DO: AppendOutcome = { kind: 'refused', knownRequestIds: [] };
 
-/** Optimistic: one statement, its own transaction. */
+/** Optimistic: one statement, its own transaction. @throws StorageError INTERNAL for a group that cannot be sent */
 export async function append(pool: Connections, group: AppendGroup): Promise<AppendOutcome> {
+  const packed = packAppend(group);
   return await withConnection(pool, async (connection) => {
     let outcome: AppendOutcome;
     try {
-      outcome = await sendAppend(connection, group);
+      outcome = await sendAppend(connection, packed);
     } catch (error) {
-      if (error instanceof StorageError) throw error; // ours, from before anything was sent
       outcome = appendFailure(error);
     }
     return acknowledged(connection, outcome);
@@ -76,20 +76,19 @@ async function appendAfter(
   connection: Connection,
   build: () => Promise<AppendGroup | undefined>,
 ): Promise<AppendOutcome> {
-  let group: AppendGroup | undefined;
+  let packed: PackedAppend | undefined;
   try {
-    group = await build();
+    const group = await build();
+    packed = group && packAppend(group);
   } catch (error) {
     await connection.rollBack();
     throw error;
   }
-  if (group === undefined) return NOTHING_TO_DO;
+  if (packed === undefined) return NOTHING_TO_DO;
   try {
-    return await sendAppend(connection, group);
+    return await sendAppend(connection, packed);
   } catch (error) {
-    if (!(error instanceof StorageError)) return uncommittedFailure(error);
-    await connection.rollBack();
-    throw error;
+    return uncommittedFailure(error);
   }
 }
 

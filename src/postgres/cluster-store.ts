@@ -7,7 +7,7 @@ import {
   type StateChange,
   StorageError,
 } from '../notary/storage.ts';
-import { sendAppend } from './append.ts';
+import { packAppend, sendAppend } from './append.ts';
 import type { Connection } from './connection-pool.ts';
 import { selectClusters, toCluster, toKey } from './rows.ts';
 import { queries } from './schema.ts';
@@ -96,7 +96,7 @@ export async function insertCluster(
   );
   if (keys.length > 0) await connection.run(insertKeys(cluster.clusterId, keys));
   if (first !== undefined) {
-    const outcome = await sendAppend(connection, first);
+    const outcome = await sendAppend(connection, packAppend(first));
     if (outcome.kind !== 'appended') {
       throw new StorageError(
         'INTERNAL',

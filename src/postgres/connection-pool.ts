@@ -9,6 +9,8 @@ export interface ConnectionPoolOptions {
   readonly poolSize: number;
   /** For a free connection of the pool, and for a new one. */
   readonly connectTimeoutMs: number;
+  /** For the answer to one statement; then its connection is given up, and the statement never cancelled. */
+  readonly answerTimeoutMs: number;
   /** Prepare once per connection; off for poolers that do not follow prepared statements. */
   readonly namedStatements: boolean;
   /** Told of connections that break while nobody uses them. */
@@ -21,6 +23,11 @@ export interface Statement {
   readonly text: string;
 }
 
+/** The server said nothing in time. What was sent may still be carried out. */
+export class NoAnswer extends Error {
+  override readonly name = 'NoAnswer';
+}
+
 /** Where connections come from. */
 export interface Connections {
   connect(): Promise<Connection>;
@@ -29,10 +36,14 @@ export interface Connections {
 /** Connections of the application role. */
 export class ConnectionPool implements Connections {
   readonly #pool: pg.Pool;
-  readonly #namedStatements: boolean;
+  readonly #options: ConnectionPoolOptions;
+  /** When each connection last answered, on the monotonic clock. */
+  readonly #answeredAtMs = new WeakMap<pg.PoolClient, number>();
+  /** When the newest of the statements that were given up was. */
+  #givenUpAtMs = Number.NEGATIVE_INFINITY;
 
   constructor(options: ConnectionPoolOptions) {
-    this.#namedStatements = options.namedStatements;
+    this.#options = options;
     this.#pool = new pg.Pool({
       connectionString: options.databaseUrl,
       max: options.poolSize,
@@ -53,11 +64,29 @@ export class ConnectionPool implements Connections {
   /** @throws StorageError UNAVAILABLE where there is none in time */
   async connect(): Promise<Connection> {
     try {
-      return new Connection(await this.#pool.connect(), this.#namedStatements);
+      return new Connection(await this.#connect(), this.#options, {
+        onAnswer: (client) => this.#answeredAtMs.set(client, performance.now()),
+        onGivenUp: () => {
+          this.#givenUpAtMs = performance.now();
+        },
+      });
     } catch (cause) {
       throw new StorageError('UNAVAILABLE', `no connection to the database: ${(cause as Error).message}`, {
         cause,
       });
+    }
+  }
+
+  /**
+   * A network or a primary that vanished leaves every idle connection as dead as the one that showed it: those that have not
+   * answered since are not tried one by one.
+   */
+  async #connect(): Promise<pg.PoolClient> {
+    for (;;) {
+      const client = await this.#pool.connect();
+      const answeredAtMs = this.#answeredAtMs.get(client);
+      if (answeredAtMs === undefined || answeredAtMs > this.#givenUpAtMs) return client;
+      client.release(true);
     }
   }
 
@@ -66,10 +95,17 @@ export class ConnectionPool implements Connections {
   }
 }
 
+/** What the pool is told of a connection in use. */
+interface Observer {
+  onAnswer(client: pg.PoolClient): void;
+  onGivenUp(): void;
+}
+
 /** A connection in use. Release it once, whatever happened on it: it knows itself whether it can be used again. */
 export class Connection {
   readonly #client: pg.PoolClient;
-  readonly #namedStatements: boolean;
+  readonly #options: Pick<ConnectionPoolOptions, 'namedStatements' | 'answerTimeoutMs'>;
+  readonly #observer: Observer;
   readonly #onNotice = (notice: {
     readonly code?: string | undefined;
     readonly message?: string | undefined;
@@ -83,9 +119,14 @@ export class Connection {
   #warning: Error | undefined;
   #usable = true;
 
-  constructor(client: pg.PoolClient, namedStatements: boolean) {
+  constructor(
+    client: pg.PoolClient,
+    options: Pick<ConnectionPoolOptions, 'namedStatements' | 'answerTimeoutMs'>,
+    observer: Observer,
+  ) {
     this.#client = client;
-    this.#namedStatements = namedStatements;
+    this.#options = options;
+    this.#observer = observer;
     client.on('notice', this.#onNotice);
   }
 
@@ -94,14 +135,14 @@ export class Connection {
     return this.#client;
   }
 
-  /** @throws what the driver throws */
+  /** @throws what the driver throws, and NoAnswer */
   async query<Row extends object>(statement: Statement, values: readonly unknown[]): Promise<Row[]> {
     const config = { text: statement.text, values: [...values] };
-    const named = this.#namedStatements ? { ...config, name: statement.name } : config;
+    const named = this.#options.namedStatements ? { ...config, name: statement.name } : config;
     return (await this.#guard(this.#client.query<Row>(named))).rows;
   }
 
-  /** @throws what the driver throws */
+  /** @throws what the driver throws, and NoAnswer */
   async run<Row>(query: CompiledQuery<Row> | { compile(): CompiledQuery<Row> }): Promise<Row[]> {
     const { sql, parameters } = 'compile' in query ? query.compile() : query;
     const result = await this.#guard(this.#client.query(sql, [...parameters]));
@@ -115,6 +156,7 @@ export class Connection {
 
   /** Ends the transaction without its changes. Where that fails the connection goes, and its transaction with it. */
   async rollBack(): Promise<void> {
+    if (!this.#usable) return;
     try {
       await this.control('ROLLBACK');
     } catch {
@@ -129,22 +171,28 @@ export class Connection {
     return warning;
   }
 
-  /** Gives up on the statement in flight: the connection is closed when it is released. */
-  abandon(): void {
-    this.#usable = false;
-  }
-
   release(): void {
     this.#client.removeListener('notice', this.#onNotice);
     this.#client.release(!this.#usable);
   }
 
   async #guard<T>(result: Promise<T>): Promise<T> {
+    const { answerTimeoutMs } = this.#options;
+    const { promise: late, reject } = Promise.withResolvers<never>();
+    const timer = setTimeout(() => {
+      this.#observer.onGivenUp();
+      reject(new NoAnswer(`no answer within ${answerTimeoutMs} ms`));
+    }, answerTimeoutMs);
+    result.catch(() => {}); // After the time nobody else listens.
     try {
-      return await result;
+      const answer = await Promise.race([result, late]);
+      this.#observer.onAnswer(this.#client);
+      return answer;
     } catch (error) {
       if (!leavesConnectionUsable(error)) this.#usable = false;
       throw error;
+    } finally {
+      clearTimeout(timer);
     }
   }
 }

@@ -22,8 +22,11 @@ export interface PostgresStorageOptions {
   readonly poolSize?: number | undefined;
   /** How long to wait for a connection, 5,000 by default. */
   readonly connectTimeoutMs?: number | undefined;
-  /** How long to wait for the answer to a read, 30,000 by default. Writes are waited for: they must not be cancelled. */
-  readonly readTimeoutMs?: number | undefined;
+  /**
+   * How long to wait for the answer to a statement, 30,000 by default. Then its connection is given up; the statement is not
+   * cancelled, and what became of an append is found out on another connection.
+   */
+  readonly answerTimeoutMs?: number | undefined;
   /** Prepare statements once per connection, true by default. PgBouncer before 1.21 in transaction mode needs false. */
   readonly namedStatements?: boolean | undefined;
   /** Told of connections that break while nobody uses them, which is no failure of anything. */
@@ -47,13 +50,12 @@ export function createPostgresStorage(options: PostgresStorageOptions): Postgres
     databaseUrl: options.databaseUrl,
     poolSize: options.poolSize ?? 10,
     connectTimeoutMs: options.connectTimeoutMs ?? 5_000,
+    answerTimeoutMs: options.answerTimeoutMs ?? 30_000,
     namedStatements: options.namedStatements ?? true,
     onIdleError: options.onIdleError ?? (() => {}),
   });
-  const readTimeoutMs = options.readTimeoutMs ?? 30_000;
 
-  const read = <T>(work: (connection: Connection) => Promise<T>) =>
-    withConnection(pool, (connection) => withinTime(connection, readTimeoutMs, work(connection)));
+  const read = <T>(work: (connection: Connection) => Promise<T>) => withConnection(pool, work);
   const lineage = new LineageWatch(options.onLineageChange ?? (() => {}));
   const writers = lookingFirst(pool, lineage);
   const write = <T>(work: (connection: Connection) => Promise<T>) =>
@@ -168,23 +170,6 @@ async function withConnection<T>(
     throw toStorageError(error);
   } finally {
     connection?.release();
-  }
-}
-
-/** The statement goes on in the server until its own timeout; its connection is not used again. */
-async function withinTime<T>(connection: Connection, timeoutMs: number, work: Promise<T>): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => {
-      connection.abandon();
-      reject(new StorageError('UNAVAILABLE', `the database did not answer within ${timeoutMs} ms`));
-    }, timeoutMs);
-  });
-  work.catch(() => {}); // After the time nobody else listens.
-  try {
-    return await Promise.race([work, late]);
-  } finally {
-    clearTimeout(timer);
   }
 }
 

@@ -101,6 +101,8 @@ export class MemoryDatabase {
     const known = group.entries.flatMap(({ requestId }) =>
       requestId !== undefined && stored.has(requestId) ? [requestId] : [],
     );
+    const missing = group.storedBatches.filter((anchorId) => !log.batches.has(anchorId));
+    if (missing.length > 0) return { kind: 'batchesMissing', anchorIds: missing };
     const old = log.heads.get(group.oldHead.size);
     const { newHead } = group;
     if (known.length > 0) return { kind: 'refused', knownRequestIds: known };

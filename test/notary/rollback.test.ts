@@ -67,6 +67,16 @@ describe('a log that lost what was acknowledged', () => {
     expect(world.offences).toEqual([]);
   });
 
+  // Seen red when the row of a request id was answered from without asking whether the head covers it.
+  test('whose heads alone were deleted is found out by the replay of a request id past the head', async () => {
+    const { world, replica, clusterId, state } = await start();
+    const more = { requestId: crypto.randomUUID(), packedLeaves: world.leaves(1) };
+    await world.anchor(replica, clusterId, more);
+    world.takeBack(clusterId, 1, false);
+    expect(await codeOf(world.anchor(world.replica(), clusterId, more))).toBe('LOG_ROLLED_BACK');
+    expect(state()).toBe('recovering');
+  });
+
   test('and went on elsewhere is sealed by the process that signed the other root', async () => {
     const { world, replica, clusterId, state } = await start();
     world.takeBack(clusterId, 1, true);
@@ -210,7 +220,7 @@ describe('what is no rollback', () => {
     replica.storage.once('confirmDurable', async () => {
       throw new StorageError('UNAVAILABLE', 'failing over');
     });
-    expect(await codeOf(replica.notary.getCheckpoint(clusterId, 0))).toBe('STORAGE_UNAVAILABLE');
+    expect(world.checkpoint(await replica.notary.getCheckpoint(clusterId, 0)).size).toBe(3);
     other.storage.around(
       'append',
       async (): Promise<AppendOutcome> => ({ kind: 'unknown', cause: new Error('away') }),
@@ -340,3 +350,52 @@ async function acknowledgeUnsigned(world: World, replica: Replica, clusterId: st
   expect(world.database.append(group).kind).toBe('appended');
   await replica.notary.getAnchor(group.entries[0]!.anchorId!, clusterId);
 }
+
+describe('leaves that were stored before their anchor', () => {
+  const big = (world: World) => ({ packedLeaves: world.leaves(8193) });
+
+  // Seen red when the append did not ask for the row: an anchor without leaves.
+  test('and lost in a failover are asked for again, and the others of their group are anchored', async () => {
+    const { world, replica, clusterId } = await start();
+    const hold = replica.storage.hold('append');
+    const first = world.anchor(replica, clusterId);
+    await until(() => replica.storage.callsOf('append') === 4);
+    const lost = codeOf(world.anchor(replica, clusterId, big(world)));
+    const small = world.anchor(replica, clusterId);
+    await until(() => replica.storage.callsOf('storeBatch') === 1);
+    const { batches } = world.database.log(clusterId);
+    const [batch] = [...batches.values()].filter(({ leaves }) => leaves.length > 256 * 1024);
+    batches.delete(batch!.anchorId);
+    hold.resolve();
+    expect((await first).logIndex).toBe(3);
+    expect(await lost).toBe('STORAGE_UNAVAILABLE');
+    expect((await small).logIndex).toBe(4);
+    expect((await world.anchor(replica, clusterId, big(world))).logIndex).toBe(5);
+    await world.expectSound();
+  });
+
+  test('are not asked for for ever where the answer to the append was lost as well', async () => {
+    const { world, replica, clusterId } = await start();
+    replica.storage.once('append', async () => {
+      world.database.log(clusterId).batches.clear();
+      return { kind: 'unknown' as const, cause: new Error('connection lost') };
+    });
+    expect(await codeOf(world.anchor(replica, clusterId, big(world)))).toBe('STORAGE_UNAVAILABLE');
+    expect((await world.anchor(replica, clusterId)).logIndex).toBe(3);
+  });
+});
+
+describe('rows that are seen and cannot be confirmed', () => {
+  // Seen red when every reader waited for the newest rows.
+  test('do not keep readers from those that are durable', async () => {
+    const { world, replica, clusterId } = await start();
+    const other = world.replica();
+    expect(world.checkpoint(await other.notary.getCheckpoint(clusterId, 0)).size).toBe(3);
+    await world.anchor(replica, clusterId);
+    world.nowMs += 5000;
+    const missing = other.storage.around('confirmDurable', () => new Promise(() => {}));
+    await new Promise((resolve) => setTimeout(resolve, 1000));
+    expect(world.checkpoint(await other.notary.getCheckpoint(clusterId, 0)).size).toBe(3);
+    missing();
+  });
+});

@@ -229,6 +229,35 @@ describe('a database that is away', () => {
     await world.expectSound();
   });
 
+  // Seen red when patience began only once an append had come back as unknown.
+  test('without a word: callers are not held longer than one whose answer was lost', async () => {
+    const { world, replica, clusterId } = await start({ outcomePatienceMs: 30 });
+    const more = { requestId: crypto.randomUUID(), packedLeaves: world.leaves(1) };
+    const silence = replica.storage.hold('append');
+    const first = codeOf(world.anchor(replica, clusterId, more));
+    await until(() => replica.storage.callsOf('append') === 2);
+    const queued = codeOf(world.anchor(replica, clusterId));
+    expect(await first).toBe('OUTCOME_UNKNOWN');
+    expect(await queued).toBe('STORAGE_UNAVAILABLE');
+    expect(await codeOf(world.anchor(replica, clusterId))).toBe('STORAGE_UNAVAILABLE');
+    silence.resolve();
+    await until(() => world.database.entriesOf(clusterId).length === 2);
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(await world.anchor(replica, clusterId, more)).toMatchObject({ logIndex: 1, replayed: true });
+    expect(world.database.entriesOf(clusterId)).toHaveLength(2);
+    await world.expectSound();
+  });
+
+  // Seen red when patience ended with the append, and a confirmation that hung held the caller.
+  test('without a word to a confirmation: the caller is not held either', async () => {
+    const { world, replica, clusterId } = await start({ outcomePatienceMs: 30 });
+    seeOnly(world, replica);
+    const silence = replica.storage.hold('confirmDurable');
+    expect(await codeOf(world.anchor(replica, clusterId))).toBe('OUTCOME_UNKNOWN');
+    silence.resolve();
+    await until(() => replica.storage.callsOf('confirmDurable') > 0);
+  });
+
   test('before anything was sent gives STORAGE_UNAVAILABLE, and the same request id succeeds once it is back', async () => {
     const { world, replica, clusterId } = await start();
     const more = { requestId: crypto.randomUUID(), packedLeaves: world.leaves(1) };

@@ -73,6 +73,21 @@ describe('the append statement', () => {
     });
   }
 
+  // Seen red without the condition on the head: an anchor without leaves.
+  test('writes nothing where the leaves of a batch that was stored before are gone', async () => {
+    const { storage } = database;
+    const { clusterId, head } = await buildLog(storage);
+    const group = groupAfter(clusterId, head, [{}, {}, {}]);
+    const [kept, lost, inline] = group.batches;
+    await storage.storeBatch(clusterId, kept!);
+    const storedBatches = [kept!.anchorId, lost!.anchorId];
+    const sent = { ...group, batches: [inline!], storedBatches };
+    expect(await storage.append(sent)).toEqual({ kind: 'batchesMissing', anchorIds: [lost!.anchorId] });
+    expect(await storage.readLog(clusterId)).toMatchObject({ head: { size: 0 } });
+    await storage.storeBatch(clusterId, lost!);
+    expect(await storage.append(sent)).toEqual({ kind: 'appended' });
+  });
+
   test('stores an entry without leaves', async () => {
     const { storage } = database;
     const { clusterId, head } = await buildLog(storage);
@@ -199,7 +214,10 @@ describe('the append statement', () => {
     const big = groupAfter(clusterId, many.newHead, [{ leafCount: 100_000 }]);
     await storage.storeBatch(clusterId, big.batches[0]!);
     await storage.storeBatch(clusterId, big.batches[0]!);
-    expect(await storage.append({ ...big, batches: [] })).toEqual({ kind: 'appended' });
+    const { anchorId } = big.batches[0]!;
+    expect(await storage.append({ ...big, batches: [], storedBatches: [anchorId] })).toEqual({
+      kind: 'appended',
+    });
     const range = { anchorId: big.batches[0]!.anchorId, column: 'leaves', first: 99_999, count: 1 } as const;
     const [last] = await storage.readBatchRanges(clusterId, [range]);
     expect(last).toEqual(big.batches[0]!.leaves.slice(-32));

@@ -85,6 +85,7 @@ export function groupAfter(
     },
     entries,
     batches: entries.map(batchOf),
+    storedBatches: [],
     logNodes: [],
   };
 }

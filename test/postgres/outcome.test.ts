@@ -6,6 +6,7 @@ import { openTestDatabase, sharedTemplate, type TestDatabase } from '../support/
 import { startEmbeddedServer } from '../support/postgres-server.ts';
 import { createTemplate, withClient } from '../support/postgres-template.ts';
 import { eventually, waitingBackend } from '../support/postgres-waits.ts';
+import { startTcpProxy } from '../support/tcp-proxy.ts';
 import { buildLog, groupAfter, newCluster } from './log-builder.ts';
 
 const APPEND = /INSERT INTO heads/;
@@ -102,12 +103,52 @@ describe('a database that cannot take an append now', () => {
     await storage.close();
   });
 
+  // Seen red without the time limit of writes (held until the lock is released), and when a statement given up was cancelled.
+  test('is given up on by an append after its time: unknown, and still carried out', async () => {
+    const { clusterId, head } = await buildLog(database.storage);
+    const storage = createPostgresStorage({ databaseUrl: database.databaseUrl, answerTimeoutMs: 200 });
+    const optimistic = groupAfter(clusterId, head);
+    await withClient(database.superuserUrl, async (blocker) => {
+      await blocker.query('BEGIN');
+      await blocker.query('SELECT FROM clusters WHERE cluster_id = $1 FOR UPDATE', [clusterId]);
+      expect(await storage.append(optimistic)).toMatchObject({
+        kind: 'unknown',
+        cause: { name: 'NoAnswer' },
+      });
+      const locked = storage.appendLocked(clusterId, async (log) => groupAfter(clusterId, log.head));
+      expect(await locked).toMatchObject({ kind: 'unavailable' });
+      await expect(storage.confirmDurable(clusterId, head)).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+      await blocker.query('ROLLBACK');
+    });
+    await eventually(async () => ((await storage.readLog(clusterId))?.head.size === 1 ? true : undefined));
+    expect(await storage.readLog(clusterId)).toMatchObject({ head: optimistic.newHead });
+    await storage.close();
+  });
+
+  // Seen red when only the connection that was silent was closed: the next ones were tried one by one.
+  test('behind a network that vanished is asked on new connections after one time limit, not after one for each', async () => {
+    const { clusterId, head } = await buildLog(database.storage);
+    const proxy = await startTcpProxy(new URL(database.databaseUrl));
+    const storage = createPostgresStorage({
+      databaseUrl: proxy.through(database.databaseUrl),
+      answerTimeoutMs: 300,
+    });
+    // Writes, since the first one on a connection is preceded by a look at what database it leads to.
+    await Promise.all(Array.from({ length: 5 }, () => storage.confirmDurable(clusterId, head)));
+    proxy.freeze();
+    expect(await storage.append(groupAfter(clusterId, head))).toMatchObject({ kind: 'unknown' });
+    expect(await storage.append(groupAfter(clusterId, head))).toEqual({ kind: 'appended' });
+    await Promise.all(Array.from({ length: 5 }, () => storage.ping()));
+    await storage.close();
+    await proxy.close();
+  });
+
   test('is given up on by reads after their time, and asked again on another connection', async () => {
     const { clusterId } = await buildLog(database.storage);
     const storage = createPostgresStorage({
       databaseUrl: database.databaseUrl,
       poolSize: 1,
-      readTimeoutMs: 200,
+      answerTimeoutMs: 200,
     });
     await withClient(database.superuserUrl, async (blocker) => {
       await blocker.query('BEGIN');

@@ -12,7 +12,7 @@ import { buildLog, groupAfter } from './log-builder.ts';
 
 /** Every statement, and the indexes that it has to use: no other one ends after a bounded number of rows. */
 const EXPECTED: readonly (readonly [Statement, readonly string[]])[] = [
-  [APPEND, ['anchors_request_id_key', 'clusters_pkey', 'heads_pkey']],
+  [APPEND, ['anchor_leaves_default_pkey', 'anchors_request_id_key', 'clusters_pkey', 'heads_pkey']],
   [LOCK_CLUSTER, ['clusters_pkey']],
   [logReader.READ_LOG, ['anchors_pkey', 'clusters_pkey', 'heads_pkey', 'heads_pkey']],
   [logReader.HEADS_FROM, ['heads_pkey', 'heads_pkey']],

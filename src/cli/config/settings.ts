@@ -157,6 +157,14 @@ export const SETTINGS = {
     parse: durationBetween('0s', '1h'),
     description: 'How long to wait at the start for a database that is not there yet.',
   }),
+  databaseTimeoutMs: withDefault('30s', {
+    env: 'QUARTERMASTER_DATABASE_TIMEOUT',
+    flag: '--database-timeout',
+    placeholder: 'time',
+    parse: durationBetween('1s', '10m'),
+    description:
+      'How long to wait for the answer to a statement before its connection, and all that were silent since, are given up. What became of an append is then found out on a new one.',
+  }),
   allowUnsafeDatabase: withDefault('false', {
     env: 'QUARTERMASTER_ALLOW_UNSAFE_DATABASE',
     flag: '--allow-unsafe-database',
@@ -265,6 +273,7 @@ export const SETTINGS_OF = {
     'databasePoolSize',
     'namedStatements',
     'databaseStartTimeoutMs',
+    'databaseTimeoutMs',
     'allowUnsafeDatabase',
     'maxLeafCount',
     'maxMessageBytes',

@@ -34,6 +34,7 @@ export async function startServing(configuration: ServeConfiguration, logger: Lo
     databaseUrl: configuration.databaseUrl,
     poolSize: configuration.databasePoolSize,
     namedStatements: configuration.namedStatements,
+    answerTimeoutMs: configuration.databaseTimeoutMs,
     onIdleError: (error) => {
       if (!stopping.signal.aborted) logger.warn({ err: error }, 'a database connection broke');
     },
