@@ -36,6 +36,9 @@ export interface ReceivedBatch {
 
 const LEAVES_TAG = (2 << 3) | 2;
 const PACKED_LEAVES_TAG = (6 << 3) | 2;
+/** etcd_revision; every other field is text or bytes. */
+const VARINT_FIELD = 3;
+const LAST_FIELD = 6;
 /** All other fields together: two UUIDs, a number and a checkpoint of 4 KiB, or a longer one that is refused by name. */
 const MAX_OTHER_FIELDS_BYTES = 64 * 1024;
 const MAX_MISFITS = 8;
@@ -45,7 +48,8 @@ const decodeFields = decoder(CreateAnchorRequestSchema);
 
 /**
  * Reads a CreateAnchorRequest. Equal to the generated reader in what it accepts, but for groups (a wire format of old that
- * no field here ever had) and more than 64 KiB of fields other than leaves.
+ * no field here ever had), tags and lengths above 32 bits, more than 64 KiB of fields other than leaves, and known fields in
+ * another wire type than their own: the generated reader takes them for their own, whatever bytes follow.
  *
  * @throws {RequestError} TOO_MANY_LEAVES, MALFORMED_MESSAGE; or the generated reader's error
  */
@@ -79,6 +83,7 @@ export function decodeCreateAnchor(bytes: Uint8Array, maxLeafCount: number): Rec
       const from = cursor.skip(byteLength);
       packedLeaves = bytes.subarray(from, from + byteLength);
     } else {
+      checkWireType(tag);
       cursor.skipField(tag & 7);
       otherBytes += cursor.position - start;
       if (otherBytes > MAX_OTHER_FIELDS_BYTES) throw malformed('the fields other than leaves are too long');
@@ -93,6 +98,14 @@ export function decodeCreateAnchor(bytes: Uint8Array, maxLeafCount: number): Rec
     misfitCount,
     packedLeaves,
   };
+}
+
+/** @throws {RequestError} MALFORMED_MESSAGE for a field of ours that is encoded as none of ours is */
+function checkWireType(tag: number): void {
+  const field = tag >>> 3;
+  if (field > LAST_FIELD) return;
+  const wireType = field === VARINT_FIELD ? 0 : 2;
+  if ((tag & 7) !== wireType) throw malformed(`field ${field} has wire type ${tag & 7}`);
 }
 
 export function tooManyLeaves(maxLeafCount: number): RequestError {
@@ -123,7 +136,7 @@ class Cursor {
       if (byte === undefined) break;
       this.position += 1;
       value += (byte & 0x7f) * 2 ** shift;
-      if (byte < 0x80) return value;
+      if (byte < 0x80 && value <= 0xffff_ffff) return value;
     }
     throw malformed('a tag or a length is truncated or too long');
   }

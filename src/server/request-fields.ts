@@ -12,6 +12,11 @@ const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 const MIN_SECONDS = -62_135_596_800n;
 const MAX_SECONDS = 253_402_300_799n;
 
+/** 8-4-4-4-12 hexadecimal digits of any case and version. */
+export function isUuid(text: string): boolean {
+  return UUID.test(text);
+}
+
 /**
  * Collects what is wrong with a request, so that a caller hears of all of it at once. The checks answer something of the
  * right type even for what is wrong; `done` throws before anybody uses it.
@@ -30,9 +35,9 @@ export class RequestFields {
     this.#count += count;
   }
 
-  /** 8-4-4-4-12 hexadecimal digits of any case and version; lower-cased. */
+  /** A UUID, lower-cased. */
   uuid(field: string, value: string): string {
-    if (!UUID.test(value)) {
+    if (!isUuid(value)) {
       this.violate(field, value === '' ? 'missing, expected a UUID' : `${quote(value)} is not a UUID`);
     }
     return value.toLowerCase();

@@ -107,6 +107,18 @@ describe('reading CreateAnchor by hand', () => {
     }
   });
 
+  // Seen red: fields in another wire type were passed on, and read as their own with the bytes of whatever followed, so that
+  // leaves came out where nobody looks for them.
+  test.each([
+    ['leaves as a number', [0x10, 0x00, 0x0a, 0x00]],
+    ['packed leaves as 4 bytes', [0x35, 0, 0, 0, 0]],
+    ['the cluster id as 8 bytes', [0x09, 0, 0, 0, 0, 0, 0, 0, 0]],
+    ['the etcd revision as bytes', [0x1a, 0x01, 0x05]],
+    ['a tag of 33 bits that ends in that of leaves', [0x92, 0x80, 0x80, 0x80, 0x10, 0x00]],
+  ])('refuses %s', (_name, bytes) => {
+    expect(() => decodeCreateAnchor(Uint8Array.from(bytes), MANY)).toThrow(RequestError);
+  });
+
   test('stops at the leaf after the last one allowed, however many follow', () => {
     const empty = Buffer.alloc(20_000_000);
     for (let at = 0; at < empty.byteLength; at += 2) empty[at] = 0x12;

@@ -65,8 +65,8 @@ export function parseEntry(text: string): ManifestEntry | undefined {
   }
   if (typeof value !== 'object' || value === null) return undefined;
   const entry = value as Readonly<Record<string, unknown>>;
-  const isEntry = SHAPES[typeof entry.type === 'string' ? entry.type : 'line'];
-  return isEntry?.(entry) ? (value as ManifestEntry) : undefined;
+  const isEntry = 'type' in entry ? SHAPES.get(entry.type) : isLine;
+  return isEntry?.(entry) === true ? (value as ManifestEntry) : undefined;
 }
 
 type Fields = Readonly<Record<string, unknown>>;
@@ -79,28 +79,31 @@ const isHash = (value: unknown): boolean => typeof value === 'string' && HASH.te
 const isFrom = (least: number, value: unknown): value is number =>
   Number.isSafeInteger(value) && Number(value) >= least;
 
-const SHAPES: Readonly<Record<string, (entry: Fields) => boolean>> = {
-  [MANIFEST_TYPE]: ({ cluster_id, file }) => isUuid(cluster_id) && typeof file === 'string',
-  keys: ({ vkeys, pinned }) =>
-    Array.isArray(vkeys) && vkeys.every((vkey) => typeof vkey === 'string') && typeof pinned === 'boolean',
-  batch: ({
-    request_id,
-    first_line,
-    last_line,
-    first_offset,
-    end_offset,
-    unterminated_from,
-    leaves_sha256,
-  }) =>
-    isUuid(request_id) &&
-    isFrom(1, first_line) &&
-    isFrom(first_line, last_line) &&
-    isFrom(0, first_offset) &&
-    isFrom(first_offset, end_offset) &&
-    (unterminated_from === undefined || isFrom(first_offset, unterminated_from)) &&
-    isHash(leaves_sha256),
-  line: ({ line, leaf, anchor_id, leaf_index }) =>
-    isFrom(1, line) && isHash(leaf) && isUuid(anchor_id) && isFrom(0, leaf_index),
-  anchored: ({ request_id, anchor_id, log_index, checkpoint }) =>
-    isUuid(request_id) && isUuid(anchor_id) && isFrom(0, log_index) && typeof checkpoint === 'string',
-};
+const isLine = ({ line, leaf, anchor_id, leaf_index }: Fields): boolean =>
+  isFrom(1, line) && isHash(leaf) && isUuid(anchor_id) && isFrom(0, leaf_index);
+
+/** A map, because a damaged entry may be of the type `valueOf`. */
+const SHAPES: ReadonlyMap<unknown, (entry: Fields) => boolean> = new Map<string, (entry: Fields) => boolean>([
+  [MANIFEST_TYPE, ({ cluster_id, file }) => isUuid(cluster_id) && typeof file === 'string'],
+  [
+    'keys',
+    ({ vkeys, pinned }) =>
+      Array.isArray(vkeys) && vkeys.every((vkey) => typeof vkey === 'string') && typeof pinned === 'boolean',
+  ],
+  [
+    'batch',
+    ({ request_id, first_line, last_line, first_offset, end_offset, unterminated_from, leaves_sha256 }) =>
+      isUuid(request_id) &&
+      isFrom(1, first_line) &&
+      isFrom(first_line, last_line) &&
+      isFrom(0, first_offset) &&
+      isFrom(first_offset, end_offset) &&
+      (unterminated_from === undefined || isFrom(first_offset, unterminated_from)) &&
+      isHash(leaves_sha256),
+  ],
+  [
+    'anchored',
+    ({ request_id, anchor_id, log_index, checkpoint }) =>
+      isUuid(request_id) && isUuid(anchor_id) && isFrom(0, log_index) && typeof checkpoint === 'string',
+  ],
+]);

@@ -1,7 +1,8 @@
 import { SETTINGS } from './settings.ts';
 
-// Kubernetes tells every pod about a Service named "quartermaster" in variables of these names.
-const OF_KUBERNETES = /^QUARTERMASTER_(.+_)?(SERVICE_HOST|SERVICE_PORT(_.+)?|PORT(_.+)?)$/;
+// Kubernetes tells every pod about a Service named "quartermaster" in variables of these names. With the flag s nothing after
+// a part can fail to match, so that a long name is not tried in as many ways as it has parts.
+const OF_KUBERNETES = /^QUARTERMASTER_(.+_)?(SERVICE_HOST|SERVICE_PORT(_.+)?|PORT(_.+)?)$/s;
 
 /**
  * A warning for each variable that looks like a setting and is none: most likely misspelled. No error, so that an older
