@@ -1,99 +1,89 @@
 /**
- * Speed and storage of a whole notary: Postgres with durable commits, the server in its own process, and this client, all
- * on one machine. `npm run bench` prints one row for each kind of call, and the bytes that a leaf takes.
+ * What the notary can do on this machine, beside what the machine could do without it: Postgres with durable commits, servers
+ * and clients in processes of their own, all on the same cores. Prints Markdown for docs/performance.md on stdout and progress
+ * on stderr.
  *
- * Rows are measured in turns (every row once, then all again), and the median of the turns is printed: machines drift.
+ * Rows of a table are measured in turns (every row once, then all again), and the median of the turns is printed: machines
+ * drift.
  */
-import { randomBytes } from 'node:crypto';
 import { availableParallelism, cpus } from 'node:os';
 import { parseArgs } from 'node:util';
-import { QuartermasterNotary } from '#gen/quartermaster/v1/notary_pb.js';
-import { createClient } from '../src/rpc/client.ts';
-import { createAnchors, type Measured } from './load.ts';
-import { startNotary } from './notary-process.ts';
-import { tableBytes } from './storage-cost.ts';
+import { batchesSection, singleSection } from './sections/anchors.ts';
+import { growthSection } from './sections/growth.ts';
+import { proofsSection } from './sections/proofs.ts';
+import { replicasSection } from './sections/replicas.ts';
+import { stallsSection } from './sections/stalls.ts';
+import { Setting } from './setting.ts';
+import { measureInTurns, render, renderTargets, type Section, type Target } from './table.ts';
+
+const HELP = `Usage: npm run bench -- [options]
+
+  --only <parts>       some of single,batches,proofs,stalls,replicas,growth; default: all
+  --seconds <count>    how long each row is measured in each turn, after 1.5 s of warm-up; default 4
+  --turns <count>      how often each row is measured; default 3
+  --anchors <count>    how many anchors the log of the part growth holds; default 1000000
+  --profile <dir>      write a CPU profile of the server there
+`;
 
 const { values } = parseArgs({
   options: {
-    turns: { type: 'string', default: '3' },
+    only: { type: 'string' },
     seconds: { type: 'string', default: '4' },
+    turns: { type: 'string', default: '3' },
+    anchors: { type: 'string', default: '1000000' },
+    profile: { type: 'string' },
+    help: { type: 'boolean', default: false },
   },
 });
-const turns = Number(values.turns);
-const measureMs = Number(values.seconds) * 1000;
-const WARM_UP_MS = 1500;
+if (values.help) {
+  process.stdout.write(HELP);
+  process.exit();
+}
+const turns = wholeNumber('turns', values.turns);
+const seconds = wholeNumber('seconds', values.seconds);
+const anchors = wholeNumber('anchors', values.anchors);
 
-interface Row {
-  readonly leavesPerCall: number;
-  readonly inFlight: number;
-  readonly packed: boolean;
+const SECTIONS: Readonly<Record<string, (setting: Setting) => Section | Promise<Section>>> = {
+  single: singleSection,
+  batches: batchesSection,
+  proofs: proofsSection,
+  stalls: stallsSection,
+  replicas: replicasSection,
+  growth: (setting) => growthSection(setting, anchors),
+};
+const chosen = values.only?.split(',') ?? Object.keys(SECTIONS);
+const unknown = chosen.filter((name) => !(name in SECTIONS));
+if (unknown.length > 0) {
+  process.stderr.write(`--only: there is no part ${unknown.join(', ')}\n\n${HELP}`);
+  process.exit(2);
 }
 
-const ROWS: readonly Row[] = [1, 100, 1000, 10_000].flatMap((leavesPerCall) =>
-  [1, 32].map((inFlight) => ({ leavesPerCall, inFlight, packed: leavesPerCall > 1 })),
-);
-
-function median(numbers: readonly number[]): number {
-  const sorted = [...numbers].sort((a, b) => a - b);
-  return sorted[Math.floor(sorted.length / 2)] ?? Number.NaN;
+const setting = await Setting.start({ measureMs: seconds * 1000, profileDirectory: values.profile });
+for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+  process.once(signal, () => void setting.stop().finally(() => process.exit(1)));
 }
-
-const notary = await startNotary();
 try {
   console.log(
-    `${cpus()[0]?.model.trim()}, ${availableParallelism()} cores; Node.js ${process.version}; ${notary.postgresVersion}`,
+    `${cpus()[0]?.model.trim()}, ${availableParallelism()} cores; Node.js ${process.version}; ${setting.postgres.version}, fsync on. Client,
+server and Postgres on the same machine; median of ${turns} turns of ${seconds} s.
+`,
   );
-  console.log(
-    `fsync on; client, server and Postgres on the same machine; median of ${turns} turns of ${measureMs / 1000} s\n`,
-  );
-  const measured = new Map<Row, Measured[]>(ROWS.map((row) => [row, []]));
-  for (let turn = 0; turn < turns; turn++) {
-    for (const row of ROWS) {
-      const clusterId = await notary.createCluster();
-      const result = await createAnchors({
-        ...row,
-        address: notary.address,
-        clusterId,
-        warmUpMs: WARM_UP_MS,
-        measureMs,
-      });
-      measured.get(row)?.push(result);
-    }
+  const targets: Target[] = [];
+  for (const name of chosen) {
+    const section = await SECTIONS[name]?.(setting);
+    if (section === undefined) continue;
+    const results = await measureInTurns(section, turns);
+    console.log(render(section, results));
+    targets.push(...(section.targets?.(results) ?? []));
   }
-  console.log('| leaves a call | in flight | anchors/s | leaves/s | p50 ms | p99 ms |');
-  console.log('| ---: | ---: | ---: | ---: | ---: | ---: |');
-  for (const [row, results] of measured) {
-    const of = (read: (one: Measured) => number) => median(results.map(read));
-    const cells = [
-      row.leavesPerCall.toLocaleString('en'),
-      row.inFlight,
-      Math.round(of((one) => one.callsPerSecond)).toLocaleString('en'),
-      Math.round(of((one) => one.leavesPerSecond)).toLocaleString('en'),
-      of((one) => one.p50Ms).toFixed(2),
-      of((one) => one.p99Ms).toFixed(2),
-    ];
-    console.log(`| ${cells.join(' | ')} |`);
-  }
-
-  const before = await tableBytes(notary.ownerUrl);
-  const clusterId = await notary.createCluster();
-  const anchors = 1000;
-  await anchorExactly(clusterId, 1000, anchors);
-  const bytes = (await tableBytes(notary.ownerUrl)) - before;
-  console.log(
-    `\n${(bytes / (anchors * 1000)).toFixed(1)} bytes per leaf on disk at 1,000 leaves a call, indexes included (${anchors} anchors)`,
-  );
+  console.log(renderTargets(targets));
 } finally {
-  await notary.stop();
+  await setting.stop();
 }
 
-async function anchorExactly(clusterId: string, leavesPerCall: number, anchors: number): Promise<void> {
-  const client = createClient(QuartermasterNotary, notary.address);
-  for (let done = 0; done < anchors; done += 8) {
-    const calls = Array.from({ length: 8 }, () =>
-      client.createAnchor({ clusterId, packedLeaves: randomBytes(leavesPerCall * 32) }),
-    );
-    await Promise.all(calls);
-  }
-  client.close();
+function wholeNumber(name: string, text: string): number {
+  const value = Number(text);
+  if (Number.isSafeInteger(value) && value > 0) return value;
+  process.stderr.write(`--${name}: expected a whole number, not ${text}\n\n${HELP}`);
+  process.exit(2);
 }

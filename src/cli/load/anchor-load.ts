@@ -28,8 +28,7 @@ export async function loadAnchors(
     return await keepInFlight(
       pacing,
       (caller, turn) => {
-        const number = caller + turn * pacing.inFlight;
-        const clusterId = clusterIds[number % clusterIds.length] ?? '';
+        const clusterId = clusterIds[(caller + turn * pacing.inFlight) % clusterIds.length] ?? '';
         const leaves = batches[turn % BATCHES] ?? Buffer.alloc(0);
         return calls.send(anchorRequest(clusterId, leaves), caller);
       },
@@ -41,7 +40,7 @@ export async function loadAnchors(
 }
 
 /** The encodings of two parts of a message, one after the other, are that of the message (protobuf.dev, "Last One Wins"). */
-function anchorRequest(clusterId: string, encodedLeaves: Buffer): Buffer {
+export function anchorRequest(clusterId: string, encodedLeaves: Buffer): Buffer {
   const named = create(CreateAnchorRequestSchema, { clusterId, requestId: randomUUID() });
   return Buffer.concat([toBinary(CreateAnchorRequestSchema, named), encodedLeaves]);
 }

@@ -28,8 +28,6 @@ export interface Measured {
 export interface LoadEvents {
   /** What a failed call means: whether to go on, and after how long. */
   onFailure(error: unknown): { readonly status: string; readonly retryAfterMs: number };
-  onMeasuring?(): void;
-  onMeasured?(): void;
 }
 
 /** A caller that failed waits at least this long, so that a server that is down is not hammered. */
@@ -58,11 +56,9 @@ export async function keepInFlight(
   const clock = [
     setTimeout(() => {
       busyBefore = performance.eventLoopUtilization();
-      events.onMeasuring?.();
     }, warmUpMs),
     setTimeout(() => {
       clientBusy = performance.eventLoopUtilization(busyBefore).utilization;
-      events.onMeasured?.();
     }, warmUpMs + measureMs),
   ];
   const callers = Array.from({ length: inFlight }, (_, caller) => callOnAndOn(caller));
