@@ -15,6 +15,7 @@ export function startLoadClient(): LoadClient {
   const child = fork(join(import.meta.dirname, 'load-worker.ts'));
   const killed = () => child.kill('SIGKILL');
   process.once('exit', killed);
+  const ended = once(child, 'exit').then(([code]): [Answer] => [{ error: `the client ended with ${code}` }]);
   return {
     async run(load) {
       child.send(load);

@@ -220,12 +220,15 @@ export class Sequencer {
     outcome: AppendOutcome,
     attempt: Attempt | undefined,
   ): Promise<readonly Waiting[]> {
-    const { log } = this.#options;
+    const { log, logger } = this.#options;
     await log.refresh();
     const { head } = log.tail;
     const unmoved = attempt !== undefined && sameHead(head, attempt.group.oldHead);
     const left = await this.#answerKnown(members);
     if (!unmoved) {
+      if (attempt !== undefined) {
+        logger.debug({ clusterId: log.clusterId, size: attempt.group.oldHead.size }, 'an append lost a race');
+      }
       this.#lockedAppendsLeft = LOCKED_APPENDS;
     } else if (
       outcome.kind === 'conflict' &&

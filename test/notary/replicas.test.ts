@@ -95,6 +95,9 @@ describe('several replicas on one cluster', () => {
     expect(one.storage.callsOf('appendLocked')).toBe(0);
     await world.anchor(one, clusterId);
     expect(one.storage.callsOf('appendLocked')).toBe(1);
+    // In these words: the benchmark counts them.
+    const races = world.logLines.filter(({ message }) => message === 'an append lost a race');
+    expect(races.map(({ level, fields }) => [level, fields])).toEqual([['debug', { clusterId, size: 1 }]]);
     const optimistic = one.storage.callsOf('append');
     for (let i = 0; i < 20; i++) await world.anchor(one, clusterId);
     expect(one.storage.callsOf('appendLocked')).toBeLessThan(12);

@@ -28,7 +28,7 @@ export interface Replica {
 }
 
 export interface LogLine {
-  readonly level: 'info' | 'warn' | 'error';
+  readonly level: 'debug' | 'info' | 'warn' | 'error';
   readonly fields: Record<string, unknown>;
   readonly message: string;
 }
@@ -62,7 +62,7 @@ export class World {
       storage,
       signing: this.watched(options.signing ?? createSeedSigning(SEED)),
       hasher: fastHasher,
-      logger: { info: log('info'), warn: log('warn'), error: log('error') },
+      logger: { debug: log('debug'), info: log('info'), warn: log('warn'), error: log('error') },
       originPrefix: PREFIX,
     });
     return { notary, registry, storage };
