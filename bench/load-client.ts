@@ -19,9 +19,6 @@ export function startLoadClient(): LoadClient {
   return {
     async run(load) {
       child.send(load);
-      const ended = once(child, 'exit').then(([code]): [Answer] => [
-        { error: `the client ended with ${code}` },
-      ]);
       const [answer] = (await Promise.race([once(child, 'message'), ended])) as [Answer];
       if ('error' in answer) throw new Error(`${JSON.stringify(load)}: ${answer.error}`);
       return answer.measured;
