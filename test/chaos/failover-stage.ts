@@ -1,0 +1,116 @@
+import { randomBytes } from 'node:crypto';
+import { status } from '@grpc/grpc-js';
+import { expect } from '@jest/globals';
+import { ClusterState } from '#gen/quartermaster/v1/registry_pb.js';
+import { type Anchored, CarefulCaller, leavesNamed } from '../integration/careful-caller.ts';
+import type { Clients } from '../integration/notary-under-test.ts';
+import { type ServerProcess, startServerProcess } from '../integration/server-process.ts';
+import { failure } from '../server/edge.ts';
+import { eventually } from '../support/postgres-waits.ts';
+import type { Settings } from './debian-postgres.ts';
+import { ReplicatedPostgres } from './replicated-postgres.ts';
+
+/** Replicated Postgres, and real servers that reach it by an address which moves. */
+export class FailoverStage {
+  readonly postgres: ReplicatedPostgres;
+  readonly seed = new Uint8Array(randomBytes(32));
+  readonly #servers: ServerProcess[] = [];
+
+  private constructor(postgres: ReplicatedPostgres) {
+    this.postgres = postgres;
+  }
+
+  static async set(settings: Settings = {}): Promise<FailoverStage> {
+    return new FailoverStage(await ReplicatedPostgres.start(settings));
+  }
+
+  async startServer(): Promise<ServerProcess> {
+    const { databaseUrl } = this.postgres.database;
+    const server = await startServerProcess({ databaseUrl, seed: this.seed });
+    this.#servers.push(server);
+    return server;
+  }
+
+  /** A log of one anchor. */
+  async newLog(clients: Clients): Promise<Log> {
+    const caller = await CarefulCaller.ofNewCluster(clients, this.seed);
+    const log = new Log(caller);
+    await log.append(clients);
+    return log;
+  }
+
+  async stateOf(clients: Clients, clusterId: string): Promise<string> {
+    const { cluster } = await clients.registry.getCluster({ clusterId });
+    return ClusterState[cluster?.state ?? 0] ?? '';
+  }
+
+  /** The records are what their heads, and the signatures on them, say. */
+  async expectSound(log: Log, entries: number): Promise<void> {
+    expect(await log.caller.fsck(this.postgres.database.storage, this.seed)).toMatchObject({
+      entries,
+      finding: undefined,
+    });
+  }
+
+  async strike(): Promise<void> {
+    await Promise.all(this.#servers.map((server) => server.kill('SIGKILL')));
+    await this.postgres.stop();
+  }
+}
+
+/** One cluster, with everything that its careful caller was answered. */
+export class Log {
+  readonly caller: CarefulCaller;
+  readonly anchored: Anchored[] = [];
+
+  constructor(caller: CarefulCaller) {
+    this.caller = caller;
+  }
+
+  get clusterId(): string {
+    return this.caller.clusterId;
+  }
+
+  /** Presents the newest checkpoint, so that every answer is shown to extend the one before. */
+  async append(clients: Clients, requestId: string = crypto.randomUUID()): Promise<Anchored> {
+    const known = this.anchored.at(-1)?.verified.checkpoint;
+    const options = { requestId, ...(known === undefined ? {} : { known }) };
+    const anchored = await this.caller.anchor(clients, leavesNamed(requestId, 2), options);
+    this.anchored.push(anchored);
+    return anchored;
+  }
+
+  /** Its newest checkpoint, as the caller keeps it. */
+  get newest(): string {
+    return this.anchored.at(-1)?.response.checkpoint ?? '';
+  }
+
+  /** What is stored is served and proven, up to this size. */
+  async expectServed(clients: Clients, size: number): Promise<void> {
+    expect((await this.caller.checkpoint(clients)).size).toBe(size);
+    for (const anchored of this.anchored.slice(0, size)) await this.caller.prove(clients, anchored, 1);
+  }
+}
+
+/** The end of a call: `ok`, or its status and reason, such as `UNAVAILABLE CLUSTER_RECOVERING`. */
+export async function endOf(call: Promise<unknown>): Promise<string> {
+  const hasFailed = await call.then(
+    () => false,
+    () => true,
+  );
+  if (!hasFailed) return 'ok';
+  const { code, details } = await failure(call);
+  return `${code} ${details?.reason ?? ''}`;
+}
+
+/** Tries again while the database, or what became of an append, is not known. @throws what is no such answer */
+export async function patiently<T>(call: () => Promise<T>): Promise<T> {
+  return await eventually(
+    () =>
+      call().catch((error: { readonly code?: unknown }) => {
+        if (error.code === status.UNAVAILABLE) return undefined;
+        throw error;
+      }),
+    60_000,
+  );
+}
