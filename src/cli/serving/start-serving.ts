@@ -7,6 +7,7 @@ import { fastHasher } from '../../merkle/fast.ts';
 import { createNotary } from '../../notary/create-notary.ts';
 import { createSeedSigning } from '../../notary/seed-signing.ts';
 import type { Notary, Registry } from '../../notary/service.ts';
+import type { Signing } from '../../notary/signing.ts';
 import { createPostgresStorage, type PostgresStorage } from '../../postgres/storage.ts';
 import { createNotaryServer } from '../../server/index.ts';
 import type { ServeConfiguration, TlsIdentity } from '../config/serve-configuration.ts';
@@ -27,8 +28,17 @@ export interface Serving {
 /** With the default grace before it and the two seconds of main.ts after it, less than the 30 s that Kubernetes gives. */
 const CLOSE_DATABASE_MS = 2_000;
 
-/** Reaches and checks the database, listens, and only then says that it is healthy. @throws {CliError} */
-export async function startServing(configuration: ServeConfiguration, logger: Logger): Promise<Serving> {
+/**
+ * Reaches and checks the database, listens, and only then says that it is healthy.
+ *
+ * @param signing by default with keys derived from the configured seed
+ * @throws {CliError}
+ */
+export async function startServing(
+  configuration: ServeConfiguration,
+  logger: Logger,
+  signing: Signing = createSeedSigning(configuration.masterSeed),
+): Promise<Serving> {
   const stopping = new AbortController();
   const storage = createPostgresStorage({
     databaseUrl: configuration.databaseUrl,
@@ -42,7 +52,7 @@ export async function startServing(configuration: ServeConfiguration, logger: Lo
   });
   try {
     await checkDatabase(storage, configuration, logger);
-    const serving = await listen(storage, configuration, logger);
+    const serving = await listen(storage, signing, configuration, logger);
     return {
       ...serving,
       stop() {
@@ -76,13 +86,14 @@ async function checkDatabase(
 
 async function listen(
   storage: PostgresStorage,
+  signing: Signing,
   configuration: ServeConfiguration,
   logger: Logger,
 ): Promise<Serving> {
   const { maxLeafCount, maxMessageBytes, memoryBudgetBytes, maxConnectionAgeMs } = configuration;
   const { notary, registry } = createNotary({
     storage,
-    signing: createSeedSigning(configuration.masterSeed),
+    signing,
     hasher: fastHasher,
     logger,
     originPrefix: configuration.originPrefix,
