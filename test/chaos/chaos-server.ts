@@ -73,10 +73,10 @@ export class ChaosServer {
     await exited;
   }
 
-  /** SIGTERM, which it must obey: exit code 0 within its bound. */
-  async terminate(): Promise<void> {
+  /** SIGTERM, which it must obey: exit code 0 within its bound. @returns how many milliseconds that took */
+  async terminate(): Promise<number> {
     const child = this.#child;
-    if (child === undefined || hasEnded(child)) return;
+    if (child === undefined || hasEnded(child)) return 0;
     const sentAt = performance.now();
     const exited = once(child, 'exit') as Promise<[number | null, NodeJS.Signals | null]>;
     child.kill('SIGTERM');
@@ -86,10 +86,9 @@ export class ChaosServer {
     }, END_BOUND_MS);
     const [code, signal] = await exited;
     clearTimeout(stuck);
-    if (code !== 0 && signal !== 'SIGKILL') {
-      const ms = Math.round(performance.now() - sentAt);
-      this.badEnds.push(`server ${this.index} ended with ${code ?? signal} ${ms} ms after SIGTERM`);
-    }
+    if (code !== 0 && signal !== 'SIGKILL')
+      this.badEnds.push(`server ${this.index} ended with ${code ?? signal} after SIGTERM`);
+    return performance.now() - sentAt;
   }
 
   async close(): Promise<void> {

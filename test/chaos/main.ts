@@ -2,7 +2,7 @@
 
 import { randomBytes } from 'node:crypto';
 import { parseArgs } from 'node:util';
-import { runChaos } from './run-chaos.ts';
+import { isRight, runChaos } from './run-chaos.ts';
 
 const { values } = parseArgs({
   options: {
@@ -16,6 +16,5 @@ if (!(seconds > 0)) throw new Error(`--seconds ${values.seconds}: a number above
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1));
 
 const report = await runChaos({ seed: values.seed, seconds, print: (line) => console.log(line) });
-const isRight = report.findings.length + report.badEnds.length + report.broken.length === 0;
-console.log(isRight ? 'nothing is wrong' : 'something is wrong');
-process.exitCode = isRight ? 0 : 1;
+console.log(isRight(report) ? 'nothing is wrong' : 'something is wrong');
+process.exitCode = isRight(report) ? 0 : 1;

@@ -42,6 +42,10 @@ export interface ChaosReport {
   readonly hasDisk: boolean;
 }
 
+export function isRight({ findings, badEnds, broken }: ChaosReport): boolean {
+  return findings.length + badEnds.length + broken.length === 0;
+}
+
 /** Runs a schedule of faults under load, then judges by what was written down. */
 export async function runChaos({ seed, seconds, print }: ChaosOptions): Promise<ChaosReport> {
   const random = new Random(seed);
@@ -51,7 +55,8 @@ export async function runChaos({ seed, seconds, print }: ChaosOptions): Promise<
     servers: SERVERS,
     freezeMs: FREEZE_MS,
   });
-  print(`to replay: QM_CHAOS_SEED=${seed} QM_CHAOS_SECONDS=${seconds} npm run test:chaos -- chaos.test`);
+  const toReplay = `to replay: QM_CHAOS_SEED=${seed} QM_CHAOS_SECONDS=${seconds} npm run test:chaos -- chaos/chaos`;
+  print(toReplay);
   for (const { atMs, fault } of schedule) print(`at ${seconds1(atMs)} s  ${describeFault(fault)}`);
   const directory = await mkdtemp(join(tmpdir(), 'quartermaster-chaos-'));
   const arena = await Arena.open(directory, new Uint8Array(randomBytes(32)));
@@ -75,9 +80,8 @@ export async function runChaos({ seed, seconds, print }: ChaosOptions): Promise<
       hasDisk: arena.postgres.disk !== undefined,
     };
     printReport(report, evidence, print);
-    if (findings.length + badEnds.length + struck.broken.length === 0)
-      await rm(directory, { recursive: true });
-    else print(`the logs are kept in ${directory}`);
+    if (isRight(report)) await rm(directory, { recursive: true });
+    else print(`the logs are kept in ${directory}\n${toReplay}`);
     return report;
   } finally {
     log.close();
@@ -126,7 +130,7 @@ async function play(
     const after = before.then(async () => {
       const beganMs = now();
       try {
-        const count = await strike(arena, fault);
+        const count = await strike(arena, fault, print);
         const times = `${seconds1(beganMs)} to ${seconds1(now())} s`;
         print(`${times}  ${describeFault(fault)}: took effect ${count} times`);
         effects.set(fault.kind, (effects.get(fault.kind) ?? 0) + count);

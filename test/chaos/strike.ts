@@ -1,19 +1,22 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import pg from 'pg';
-import type { Arena } from './arena.ts';
+import { eventually } from '../support/postgres-waits.ts';
+import { type Arena, SERVERS } from './arena.ts';
 import type { Trick } from './cutting-proxy.ts';
 import type { Fault } from './schedule.ts';
 
-/** A trick that no statement has met by then is taken back. */
+/** A trick that is left over by then is taken back; one that no statement has met at all waits longer. */
 const ARMED_MS = 4_000;
-/** In which every server is likely to have an append in flight. */
-const GATHER_MS = 500;
+const UNMET_MS = 15_000;
+/** By then every server is likely to have an append in flight, unless it has other troubles. */
+const GATHER_MS = 1_000;
 const NO_SPACE = 'No space left on device';
-const APPEND_WAITS = `SELECT FROM pg_stat_activity WHERE datname = current_database()
-  AND wait_event_type = 'Lock' AND query ~ 'INSERT INTO heads' AND pid <> pg_backend_pid()`;
+/** An append, or the locking of the cluster's row before one. */
+const APPEND_WAITS = `SELECT FROM pg_stat_activity
+  WHERE datname = current_database() AND application_name = 'quartermaster' AND wait_event_type = 'Lock'`;
 
 /** Does a fault and undoes it. @returns how often it took effect: 0 where there was nothing to strike */
-export async function strike(arena: Arena, fault: Fault): Promise<number> {
+export async function strike(arena: Arena, fault: Fault, print: (line: string) => void): Promise<number> {
   switch (fault.kind) {
     case 'kill': {
       const server = arena.servers[fault.server]!;
@@ -24,7 +27,8 @@ export async function strike(arena: Arena, fault: Fault): Promise<number> {
     }
     case 'terminate': {
       const server = arena.servers[fault.server]!;
-      await server.terminate();
+      const ms = await server.terminate();
+      print(`server ${server.index} ended ${Math.round(ms)} ms after SIGTERM`);
       await delay(fault.downMs);
       await server.startAgain();
       return 1;
@@ -42,7 +46,7 @@ export async function strike(arena: Arena, fault: Fault): Promise<number> {
     case 'lock-cluster':
       return await whileLocked(arena, async (appendsWait) => {
         await delay(fault.ms);
-        return await appendsWait();
+        return await eventually(async () => (await appendsWait()) || undefined);
       });
     case 'black-hole': {
       const proxy = arena.proxies[fault.server]!;
@@ -62,18 +66,17 @@ export async function strike(arena: Arena, fault: Fault): Promise<number> {
 }
 
 /** With appends in flight, that go on in Postgres while the server stands still. */
-async function freeze({ servers, ...arena }: Arena, index: number, ms: number): Promise<number> {
-  const server = servers[index]!;
-  const waiting = await whileLocked(arena, async (appendsWait) => {
-    const giveUpAt = performance.now() + GATHER_MS;
-    while ((await appendsWait()) < servers.length && performance.now() < giveUpAt) await delay(10);
-    server.signal('SIGSTOP');
-    return await appendsWait();
-  }).catch(() => {
-    // Postgres is away as well.
-    server.signal('SIGSTOP');
-    return 1;
-  });
+async function freeze(arena: Arena, index: number, ms: number): Promise<number> {
+  const server = arena.servers[index]!;
+  const stopWithAppends = () =>
+    whileLocked(arena, async (appendsWait) => {
+      const giveUpAt = performance.now() + GATHER_MS;
+      while ((await appendsWait()) < SERVERS && performance.now() < giveUpAt) await delay(10);
+      server.signal('SIGSTOP');
+      return await appendsWait();
+    });
+  // Postgres may be away just now.
+  const waiting = await eventually(async () => (await stopWithAppends().catch(() => 0)) || undefined);
   await delay(ms);
   server.signal('SIGCONT');
   return waiting;
@@ -138,12 +141,12 @@ async function fillDisk({ postgres }: Arena, ms: number): Promise<number> {
 
 /** Another session holds the hot cluster's row; `appendsWait` resolves to how many appends wait for a lock. */
 async function whileLocked(
-  { postgres, callers }: Pick<Arena, 'postgres' | 'callers'>,
+  { postgres, hotClusterId }: Arena,
   work: (appendsWait: () => Promise<number>) => Promise<number>,
 ): Promise<number> {
   return await postgres.asSuperuser(async (client) => {
     await client.query('BEGIN');
-    await client.query('SELECT FROM clusters WHERE cluster_id = $1 FOR UPDATE', [callers[0]!.clusterId]);
+    await client.query('SELECT FROM clusters WHERE cluster_id = $1 FOR UPDATE', [hotClusterId]);
     const appendsWait = async () => (await client.query(APPEND_WAITS)).rowCount ?? 0;
     const result = await work(appendsWait);
     await client.query('COMMIT');
@@ -160,8 +163,9 @@ async function playTrick(
   const proxy = proxies[server]!;
   const before = proxy.played;
   proxy.arm(trick, statements);
-  const giveUpAt = performance.now() + ARMED_MS;
-  while (proxy.played < before + statements && performance.now() < giveUpAt) await delay(20);
+  const armedAt = performance.now();
+  const patienceMs = () => (proxy.played === before ? UNMET_MS : ARMED_MS);
+  while (proxy.played < before + statements && performance.now() < armedAt + patienceMs()) await delay(20);
   proxy.disarm();
   return proxy.played - before;
 }
