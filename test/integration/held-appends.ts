@@ -12,14 +12,23 @@ export class HeldAppends {
     this.#client = client;
   }
 
-  /** Resolves once an append waits. */
-  static async hold({ superuserUrl }: TestDatabase, clusterId: string): Promise<HeldAppends> {
+  /**
+   * Resolves once an append waits.
+   *
+   * @param whenHeld starts the calls, where they must not come before
+   */
+  static async hold(
+    { superuserUrl }: TestDatabase,
+    clusterId: string,
+    whenHeld?: () => Promise<void>,
+  ): Promise<HeldAppends> {
     const client = new pg.Client({ connectionString: superuserUrl });
     // Where a test fails half-way, the database is dropped under it.
     client.on('error', () => {});
     await client.connect();
     await client.query('BEGIN');
     await client.query('SELECT FROM clusters WHERE cluster_id = $1 FOR UPDATE', [clusterId]);
+    await whenHeld?.();
     await waitingBackend(client, 'Lock', APPEND);
     return new HeldAppends(client);
   }

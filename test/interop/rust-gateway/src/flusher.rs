@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tonic::transport::{Channel, Endpoint};
 
 use crate::buffer::{Buffer, Event};
@@ -36,7 +36,7 @@ impl Flusher {
 
     /// Flushes when the buffer is full and when the interval has passed; after a failure, only on the interval.
     pub async fn run(&mut self) -> io::Result<()> {
-        let mut ticks = interval(self.flush_interval);
+        let mut ticks = interval_at(Instant::now() + self.flush_interval, self.flush_interval);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut failing = false;
         while !self.buffer.is_finished() {
