@@ -27,8 +27,6 @@ function findCargo(): string {
   const directories = [...(process.env.PATH ?? '').split(delimiter), join(home, 'bin')];
   const found = directories.map((directory) => join(directory, 'cargo')).find((file) => existsSync(file));
   if (found === undefined)
-    throw new Error(
-      `no cargo on PATH nor in ${home}/bin: this test builds a Rust program (Rust 1.88 or later)`,
-    );
+    throw new Error(`no cargo on PATH nor in ${home}/bin: run this below scripts/with-rust`);
   return found;
 }
