@@ -1,5 +1,6 @@
 import pg from 'pg';
 import { type AppendOutcome, StorageError } from '../notary/storage.ts';
+import { hintOnLostStatement } from './pooler.ts';
 
 /** Five characters, the first two of which are the class (PostgreSQL documentation, appendix A). */
 function sqlState(error: unknown): string | undefined {
@@ -46,7 +47,7 @@ export function toStorageError(error: unknown): StorageError {
     const code = error instanceof TypeError || error instanceof RangeError ? 'INTERNAL' : 'UNAVAILABLE';
     return new StorageError(code, `the database did not answer: ${message}`, { cause: error });
   }
-  const detail = `the database answered ${state}: ${message}`;
+  const detail = `the database answered ${state}: ${message}${hintOnLostStatement(state)}`;
   if (state === 'XX001' || state === 'XX002') return new StorageError('CORRUPT', detail, { cause: error });
   const passing = ['08', '25', '40', '53', '55', '57', '58'].includes(state.slice(0, 2));
   return new StorageError(passing ? 'UNAVAILABLE' : 'INTERNAL', detail, { cause: error });

@@ -13,6 +13,7 @@ import {
 } from './entry-reader.ts';
 import { type LineageChange, LineageWatch } from './lineage.ts';
 import { listHeads, readHead, readHeadAfter, readLog, readLogTiles } from './log-reader.ts';
+import { findLostStatements } from './pooler.ts';
 import { toStorageError } from './sql-state.ts';
 
 export interface PostgresStorageOptions {
@@ -46,12 +47,13 @@ export interface PostgresStorage extends Storage {
 
 /** The storage port on Postgres 15 or later. Connects when first used, and again after every failure. */
 export function createPostgresStorage(options: PostgresStorageOptions): PostgresStorage {
+  const namedStatements = options.namedStatements ?? true;
   const pool = new ConnectionPool({
     databaseUrl: options.databaseUrl,
     poolSize: options.poolSize ?? 10,
     connectTimeoutMs: options.connectTimeoutMs ?? 5_000,
     answerTimeoutMs: options.answerTimeoutMs ?? 30_000,
-    namedStatements: options.namedStatements ?? true,
+    namedStatements,
     onIdleError: options.onIdleError ?? (() => {}),
   });
 
@@ -119,7 +121,12 @@ export function createPostgresStorage(options: PostgresStorageOptions): Postgres
         const [server] = await connection.query<{ standby: boolean }>(PING, []);
         if (server?.standby !== false) throw new StorageError('UNAVAILABLE', 'the database is a standby');
       }),
-    check: (checkOptions = {}) => read((connection) => checkDatabase(connection, checkOptions)),
+    async check(checkOptions = {}) {
+      const found = await read((connection) => checkDatabase(connection, checkOptions));
+      if (!namedStatements || found.refusals.length > 0) return found;
+      const lost = await read((a) => read((b) => findLostStatements(a, b)));
+      return lost === undefined ? found : { ...found, refusals: [lost] };
+    },
     checkLineage: () => withConnection(pool, (connection) => lineage.look(connection)),
     close: () => pool.close(),
   };

@@ -1,5 +1,6 @@
 import pg from 'pg';
 import type { TestDatabase } from '../support/database.ts';
+import { withClient } from '../support/postgres-template.ts';
 import { eventually, waitingBackend } from '../support/postgres-waits.ts';
 
 const APPEND = /INSERT INTO heads/;
@@ -29,7 +30,8 @@ export class HeldAppends {
     await client.query('BEGIN');
     await client.query('SELECT FROM clusters WHERE cluster_id = $1 FOR UPDATE', [clusterId]);
     await whenHeld?.();
-    await waitingBackend(client, 'Lock', APPEND);
+    // Not from inside the transaction: within one, pg_stat_activity stays as it was at the first look.
+    await withClient(superuserUrl, (observer) => waitingBackend(observer, 'Lock', APPEND));
     return new HeldAppends(client);
   }
 

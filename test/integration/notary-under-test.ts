@@ -10,6 +10,7 @@ import type { Signing } from '../../src/notary/signing.ts';
 import { createPostgresStorage } from '../../src/postgres/storage.ts';
 import { type Client, createClient } from '../../src/rpc/client.ts';
 import { createNotaryServer, type NotaryServerOptions } from '../../src/server/index.ts';
+import { NAMED_STATEMENTS } from '../support/pgbouncer.ts';
 
 export const ORIGIN_PREFIX = 'log.example.org/integration';
 
@@ -72,7 +73,11 @@ export async function startNotary(options: NotaryUnderTestOptions): Promise<Nota
       },
     }),
   );
-  const storage = createPostgresStorage({ databaseUrl: options.databaseUrl, connectTimeoutMs: 2_000 });
+  const storage = createPostgresStorage({
+    databaseUrl: options.databaseUrl,
+    connectTimeoutMs: 2_000,
+    namedStatements: NAMED_STATEMENTS,
+  });
   const { notary, registry } = createNotary({
     storage,
     signing: recorded(createSeedSigning(seed), async (noteText) => {

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { type EmbeddedPostgres, startEmbeddedPostgres } from '../../src/cli/dev/embedded-postgres.ts';
 import { openTestDatabase, type TestDatabase } from '../support/database.ts';
+import { behindPooler, type PgBouncer, startPoolerOfRun } from '../support/pgbouncer.ts';
 import { makeTemporaryDirectory } from '../support/postgres-server.ts';
 import { createTemplate, withClient } from '../support/postgres-template.ts';
 import { eventually, waitingBackend } from '../support/postgres-waits.ts';
@@ -15,6 +16,7 @@ import { expectRefusal } from './refusals.ts';
 
 let root: string;
 let postgres: EmbeddedPostgres;
+let pooler: PgBouncer | undefined;
 let database: TestDatabase;
 let server: NotaryUnderTest;
 let caller: CarefulCaller;
@@ -30,13 +32,16 @@ const startPostgres = (port: number) =>
 beforeAll(async () => {
   root = await makeTemporaryDirectory();
   postgres = await startPostgres(0);
-  database = await openTestDatabase(await createTemplate(postgres.superuserUrl));
+  const template = await createTemplate(postgres.superuserUrl);
+  pooler = await startPoolerOfRun(postgres.superuserUrl);
+  database = await openTestDatabase(behindPooler(template, pooler));
   server = await startNotary({ databaseUrl: database.databaseUrl, outcomePatienceMs: 300 });
   caller = await CarefulCaller.ofNewCluster(server, server.seed);
 });
 afterAll(async () => {
   await server.stop();
   await database.close();
+  await pooler?.stop();
   await postgres.stop();
   await rm(root, { recursive: true, force: true });
 });

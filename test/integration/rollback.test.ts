@@ -5,6 +5,7 @@ import { createSeedSigning } from '../../src/notary/seed-signing.ts';
 import { assembleCheckpoint, formatCheckpointText } from '../../src/note/index.ts';
 import { failure } from '../server/edge.ts';
 import { openTestDatabase, type TestDatabase } from '../support/database.ts';
+import { PGBOUNCER } from '../support/pgbouncer.ts';
 import { type Anchored, CarefulCaller, leavesNamed } from './careful-caller.ts';
 import { type NotaryUnderTest, ORIGIN_PREFIX, startNotary } from './notary-under-test.ts';
 import { expectRefusal } from './refusals.ts';
@@ -100,8 +101,10 @@ describe('under a running server', () => {
     expect(await failure(more(server))).toMatchObject(
       rolledBack(/ends at size 1, but size 2 was acknowledged/),
     );
-    // By the tables' object ids, before this server looked at what it remembers of this log.
-    await expectRecovering(server, /the tables are other ones/);
+    // By the tables' object ids, before this server looked at what it remembers of this log; but a session with a pooler
+    // outlives such a change, which is then noticed by the looks now and then.
+    await expectRecovering(server, PGBOUNCER === undefined ? /the tables are other ones/ : /ends at size 1/);
+    await database.storage.checkLineage();
   });
 
   test('a head that is gone while its entries stayed stops the next append', async () => {

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { type EmbeddedPostgres, startEmbeddedPostgres } from '../../src/cli/dev/embedded-postgres.ts';
 import { openTestDatabase, type TestDatabase } from '../support/database.ts';
+import { behindPooler, NAMED_STATEMENTS, type PgBouncer, startPoolerOfRun } from '../support/pgbouncer.ts';
 import { makeTemporaryDirectory } from '../support/postgres-server.ts';
 import { createTemplate } from '../support/postgres-template.ts';
 import { HealthProbe } from './health-probe.ts';
@@ -14,6 +15,7 @@ import { runServe, startServerProcess } from './server-process.ts';
 
 let root: string;
 let postgres: EmbeddedPostgres;
+let pooler: PgBouncer | undefined;
 let database: TestDatabase;
 
 const startPostgres = (port: number, settings: Record<string, string> = {}) =>
@@ -28,10 +30,13 @@ async function restartPostgres(settings: Record<string, string> = {}): Promise<v
 beforeAll(async () => {
   root = await makeTemporaryDirectory();
   postgres = await startPostgres(0);
-  database = await openTestDatabase(await createTemplate(postgres.superuserUrl));
+  const template = await createTemplate(postgres.superuserUrl);
+  pooler = await startPoolerOfRun(postgres.superuserUrl);
+  database = await openTestDatabase(behindPooler(template, pooler));
 });
 afterAll(async () => {
   await database.storage.close();
+  await pooler?.stop();
   await postgres.stop();
   await rm(root, { recursive: true, force: true });
 });
@@ -42,6 +47,7 @@ const environment = (changed: Record<string, string> = {}): Record<string, strin
   QUARTERMASTER_ORIGIN_PREFIX: ORIGIN_PREFIX,
   QUARTERMASTER_LISTEN: '127.0.0.1:0',
   QUARTERMASTER_DATABASE_START_TIMEOUT: '0s',
+  QUARTERMASTER_NAMED_STATEMENTS: String(NAMED_STATEMENTS),
   ...changed,
 });
 

@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
+import { NAMED_STATEMENTS } from '../support/pgbouncer.ts';
 import { type Clients, connectClients, ORIGIN_PREFIX } from './notary-under-test.ts';
 
 const PROGRAM = join(import.meta.dirname, '../../bin/quartermaster.js');
@@ -37,6 +38,7 @@ export async function startServerProcess(options: ServerProcessOptions): Promise
     QUARTERMASTER_SEED: Buffer.from(seed).toString('hex'),
     QUARTERMASTER_ORIGIN_PREFIX: ORIGIN_PREFIX,
     QUARTERMASTER_LISTEN: '127.0.0.1:0',
+    QUARTERMASTER_NAMED_STATEMENTS: String(NAMED_STATEMENTS),
     ...options.environment,
   });
   const address = await Promise.race([

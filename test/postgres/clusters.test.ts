@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { createPostgresStorage, type PostgresStorage } from '../../src/postgres/storage.ts';
 import { openTestDatabase, type TestDatabase } from '../support/database.ts';
+import { NAMED_STATEMENTS } from '../support/pgbouncer.ts';
 import { buildLog, entryOf, groupAfter, newCluster } from './log-builder.ts';
 
 let database: TestDatabase;
@@ -10,7 +11,7 @@ let other: PostgresStorage;
 beforeAll(async () => {
   database = await openTestDatabase();
   storage = database.storage;
-  other = createPostgresStorage({ databaseUrl: database.databaseUrl });
+  other = createPostgresStorage({ databaseUrl: database.databaseUrl, namedStatements: NAMED_STATEMENTS });
 });
 afterAll(async () => {
   await other.close();

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import type { Head } from '../../src/notary/storage.ts';
 import { createPostgresStorage, type PostgresStorage } from '../../src/postgres/storage.ts';
 import { openTestDatabase, type TestDatabase } from '../support/database.ts';
+import { NAMED_STATEMENTS } from '../support/pgbouncer.ts';
 import { withClient } from '../support/postgres-template.ts';
 import { waitingBackend } from '../support/postgres-waits.ts';
 import { buildLog, groupAfter, newCluster } from './log-builder.ts';
@@ -11,7 +12,7 @@ let database: TestDatabase;
 let other: PostgresStorage;
 beforeAll(async () => {
   database = await openTestDatabase();
-  other = createPostgresStorage({ databaseUrl: database.databaseUrl });
+  other = createPostgresStorage({ databaseUrl: database.databaseUrl, namedStatements: NAMED_STATEMENTS });
 });
 afterAll(async () => {
   await other.close();

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { createPostgresStorage, type PostgresStorage } from '../../src/postgres/storage.ts';
+import { NAMED_STATEMENTS, throughPooler } from './pgbouncer.ts';
 import { TEMPLATE_VARIABLE } from './postgres-global-setup.ts';
 import { type DatabaseTemplate, roleUrl, withClient } from './postgres-template.ts';
 
@@ -32,8 +33,8 @@ export async function openTestDatabase(template: DatabaseTemplate = sharedTempla
   await withClient(superuserUrl, async (client) => {
     await client.query(`CREATE DATABASE ${name} TEMPLATE ${template.template} OWNER ${ownerRole}`);
   });
-  const databaseUrl = roleUrl(superuserUrl, applicationRole, password, name);
-  const storage = createPostgresStorage({ databaseUrl });
+  const databaseUrl = throughPooler(roleUrl(superuserUrl, applicationRole, password, name), template.pooler);
+  const storage = createPostgresStorage({ databaseUrl, namedStatements: NAMED_STATEMENTS });
   return {
     name,
     databaseUrl,

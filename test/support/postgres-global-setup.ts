@@ -1,3 +1,4 @@
+import { behindPooler, type PgBouncer, startPoolerOfRun } from './pgbouncer.ts';
 import { startTestServer, type TestServer } from './postgres-server.ts';
 import { createTemplate, type DatabaseTemplate } from './postgres-template.ts';
 
@@ -5,12 +6,16 @@ import { createTemplate, type DatabaseTemplate } from './postgres-template.ts';
 export const TEMPLATE_VARIABLE = 'QM_TEST_TEMPLATE';
 
 declare global {
-  var quartermasterTestServer: { server: TestServer; template: DatabaseTemplate } | undefined;
+  var quartermasterTestServer:
+    | { server: TestServer; template: DatabaseTemplate; pooler: PgBouncer | undefined }
+    | undefined;
 }
 
 export default async function setUp(): Promise<void> {
   const server = await startTestServer();
-  const template = await createTemplate(server.superuserUrl);
-  globalThis.quartermasterTestServer = { server, template };
+  const made = await createTemplate(server.superuserUrl);
+  const pooler = await startPoolerOfRun(server.superuserUrl);
+  const template = behindPooler(made, pooler);
+  globalThis.quartermasterTestServer = { server, template, pooler };
   process.env[TEMPLATE_VARIABLE] = JSON.stringify(template);
 }

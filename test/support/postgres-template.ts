@@ -10,6 +10,8 @@ export interface DatabaseTemplate {
   readonly applicationRole: string;
   /** Of both roles. */
   readonly password: string;
+  /** `host:port` of what stands between the application role and the server; the others go direct. */
+  readonly pooler?: string;
 }
 
 /** The names are the run's own, so that runs can share a server. */

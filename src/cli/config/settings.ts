@@ -148,7 +148,7 @@ export const SETTINGS = {
     placeholder: 'boolean',
     parse: parseBoolean,
     description:
-      'Prepare statements by name. Turn off behind PgBouncer before 1.21 in transaction mode, which loses them.',
+      'Prepare statements by name. Turn off behind PgBouncer before 1.21 in transaction mode, which loses them; see [pgbouncer.md](pgbouncer.md).',
   }),
   databaseStartTimeoutMs: withDefault('60s', {
     env: 'QUARTERMASTER_DATABASE_START_TIMEOUT',
