@@ -5,9 +5,11 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { ORIGIN_PREFIX } from '../integration/notary-under-test.ts';
-import { SIGNATURES_FILE, signaturesFile } from './signature-log.ts';
+import { CLOCK_SKEW_MS, SIGNATURES_FILE } from './server-environment.ts';
+import { signaturesFile } from './signature-log.ts';
 
 const PROGRAM = join(import.meta.dirname, 'serve-recording-signatures.ts');
+const SKEWS_MS = [0, 40_000, -40_000];
 const GRACE_MS = 3_000;
 /** The grace, a few seconds for connections that do not end and for the database, and what a busy machine takes. */
 const END_BOUND_MS = GRACE_MS + 8_000;
@@ -109,6 +111,7 @@ export class ChaosServer {
         QUARTERMASTER_DATABASE_TIMEOUT: '3s',
         QUARTERMASTER_SHUTDOWN_GRACE: `${GRACE_MS}ms`,
         [SIGNATURES_FILE]: signaturesFile(directory, index),
+        [CLOCK_SKEW_MS]: String(SKEWS_MS[index % SKEWS_MS.length]),
       },
       stdio: ['ignore', 'pipe', 'pipe'],
     });

@@ -1,5 +1,5 @@
 // `quartermaster serve`, the same parts put together the same way, but for the signing port: every text is written down, by a
-// write that the process cannot be killed in the middle of, before its signature exists.
+// write that the process cannot be killed in the middle of, before its signature exists. And its clock is wrong.
 
 import { openSync, readFileSync } from 'node:fs';
 import { loadServeConfiguration } from '../../src/cli/config/serve-configuration.ts';
@@ -8,7 +8,13 @@ import { untilSignal } from '../../src/cli/serving/signals.ts';
 import { startServing } from '../../src/cli/serving/start-serving.ts';
 import { createSeedSigning } from '../../src/notary/seed-signing.ts';
 import type { Signing } from '../../src/notary/signing.ts';
-import { SIGNATURES_FILE, writeSignature } from './signature-log.ts';
+import { CLOCK_SKEW_MS, SIGNATURES_FILE } from './server-environment.ts';
+import { writeSignature } from './signature-log.ts';
+
+// Replicas' clocks differ.
+const now = Date.now;
+const skewMs = Number(process.env[CLOCK_SKEW_MS] ?? 0);
+Date.now = () => now() + skewMs;
 
 const configuration = loadServeConfiguration({ flags: {}, environment: process.env }, readFileSync);
 const logger = createLogger(

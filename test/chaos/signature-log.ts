@@ -2,8 +2,6 @@ import { writeSync } from 'node:fs';
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
-/** The environment variable that names the file. */
-export const SIGNATURES_FILE = 'QM_CHAOS_SIGNATURES';
 const PREFIX = 'signatures-';
 
 export interface SignatureLine {
