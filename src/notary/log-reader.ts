@@ -45,7 +45,15 @@ export class LogReader {
     size: number,
     edge?: LogEdge,
   ): Promise<Uint8Array[]> {
-    const subtree = await this.#read(clusterId, size, inclusionSubtrees(logIndex, size), edge);
+    const subtrees = inclusionSubtrees(logIndex, size);
+    // What was just appended is all in memory: nothing to wait for, and many ask at once.
+    if (
+      edge !== undefined &&
+      subtrees.every(({ level, index }) => edge.subtree(level, index) !== undefined)
+    ) {
+      return inclusionPath(this.#hasher, logIndex, size, subtreesOf(edge));
+    }
+    const subtree = await this.#read(clusterId, size, subtrees, edge);
     return inclusionPath(this.#hasher, logIndex, size, subtree);
   }
 
@@ -138,4 +146,13 @@ export class LogReader {
       break;
     }
   }
+}
+
+/** For as long as the edge does not move: until the end of this turn. */
+function subtreesOf(edge: LogEdge): SubtreeHash {
+  return (level, index) => {
+    const hash = edge.subtree(level, index);
+    if (hash === undefined) throw new Error(`subtree (${level}, ${index}) is not in memory`);
+    return hash;
+  };
 }

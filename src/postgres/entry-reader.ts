@@ -27,13 +27,25 @@ CROSS JOIN LATERAL (
 ) found`,
 };
 
-export async function findEntry(
+export interface AnchorName {
+  readonly anchorId: string;
+  /** undefined: in any cluster. */
+  readonly clusterId: string | undefined;
+}
+
+/** One answer for each name, in their order. */
+export async function findEntriesNamed(
   connection: Connection,
-  anchorId: string,
-  clusterId: string | undefined,
-): Promise<EntryOfCluster | undefined> {
-  const [row] = await connection.query<EntryRow>(FIND_BY_ANCHOR_ID, [[anchorId], clusterId ?? null]);
-  return row && { ...toEntry(row), clusterId: row.cluster_id };
+  names: readonly AnchorName[],
+): Promise<readonly (EntryOfCluster | undefined)[]> {
+  const anchorIds = [...new Set(names.map(({ anchorId }) => anchorId))];
+  const rows = await connection.query<EntryRow>(FIND_BY_ANCHOR_ID, [anchorIds, null]);
+  return names.map(({ anchorId, clusterId }) => {
+    const row = rows.find(
+      (found) => found.anchor_id === anchorId && (clusterId === undefined || found.cluster_id === clusterId),
+    );
+    return row && { ...toEntry(row), clusterId: row.cluster_id };
+  });
 }
 
 export async function findEntries(
@@ -114,30 +126,42 @@ export async function firstLogIndexSince(
 }
 
 export const READ_BATCHES: Statement = {
-  name: 'qm_read_batches_1',
+  name: 'qm_read_batches_2',
   text: `
 SELECT CASE WHEN r.of_leaves THEN substring(b.leaves FROM r.start + 1 FOR r.length)
   ELSE substring(b.nodes FROM r.start + 1 FOR r.length) END AS bytes
-FROM unnest($2::uuid[], $3::bool[], $4::int4[], $5::int4[]) WITH ORDINALITY AS r(anchor_id, of_leaves, start, length, n)
-LEFT JOIN anchor_leaves b ON b.cluster_id = $1 AND b.anchor_id = r.anchor_id
+FROM unnest($1::uuid[], $2::uuid[], $3::bool[], $4::int4[], $5::int4[]) WITH ORDINALITY
+  AS r(cluster_id, anchor_id, of_leaves, start, length, n)
+LEFT JOIN anchor_leaves b ON b.cluster_id = r.cluster_id AND b.anchor_id = r.anchor_id
 ORDER BY r.n`,
 };
 
-export async function readBatchRanges(
+export interface BatchRangeOfCluster extends BatchRange {
+  readonly clusterId: string;
+}
+
+/** What there is of each range, in their order. */
+export async function readBatchBytes(
   connection: Connection,
-  clusterId: string,
-  ranges: readonly BatchRange[],
-): Promise<readonly Uint8Array[]> {
-  if (ranges.length === 0) return [];
+  ranges: readonly BatchRangeOfCluster[],
+): Promise<readonly (Uint8Array | undefined)[]> {
   const rows = await connection.query<{ bytes: Uint8Array | null }>(READ_BATCHES, [
-    clusterId,
+    ranges.map((range) => range.clusterId),
     ranges.map((range) => range.anchorId),
     ranges.map((range) => range.column === 'leaves'),
     ranges.map((range) => range.first * 32),
     ranges.map((range) => range.count * 32),
   ]);
-  return ranges.map(({ anchorId, column, first, count }, i) => {
-    const bytes = rows[i]?.bytes;
+  return ranges.map((_, i) => rows[i]?.bytes ?? undefined);
+}
+
+/** @throws StorageError CORRUPT where there is less than was asked for */
+export function wholeRanges(
+  ranges: readonly BatchRangeOfCluster[],
+  stored: readonly (Uint8Array | undefined)[],
+): readonly Uint8Array[] {
+  return ranges.map(({ clusterId, anchorId, column, first, count }, i) => {
+    const bytes = stored[i];
     if (bytes?.length !== count * 32) {
       throw new StorageError(
         'CORRUPT',

@@ -4,13 +4,17 @@ import { checkDatabase, type DatabaseCheck, type DatabaseCheckOptions } from './
 import { changeState, insertCluster, listClusters, readCluster, readKeys } from './cluster-store.ts';
 import { type Connection, ConnectionPool, type Connections, type Statement } from './connection-pool.ts';
 import {
+  type AnchorName,
+  type BatchRangeOfCluster,
   findEntries,
   findEntriesByRequestId,
-  findEntry,
+  findEntriesNamed,
   firstLogIndexSince,
   listEntries,
-  readBatchRanges,
+  readBatchBytes,
+  wholeRanges,
 } from './entry-reader.ts';
+import { GatheredReads } from './gathered-reads.ts';
 import { type LineageChange, LineageWatch } from './lineage.ts';
 import { listHeads, readHead, readHeadAfter, readLog, readLogTiles } from './log-reader.ts';
 import { findLostStatements } from './pooler.ts';
@@ -67,6 +71,14 @@ export function createPostgresStorage(options: PostgresStorageOptions): Postgres
       return result;
     });
 
+  // What every proof begins with.
+  const entries = new GatheredReads((names: readonly AnchorName[]) =>
+    read((connection) => findEntriesNamed(connection, names)),
+  );
+  const batchBytes = new GatheredReads((ranges: readonly BatchRangeOfCluster[]) =>
+    read((connection) => readBatchBytes(connection, ranges)),
+  );
+
   return {
     createCluster: (created) =>
       write(async (connection) => {
@@ -104,7 +116,7 @@ export function createPostgresStorage(options: PostgresStorageOptions): Postgres
         await connection.query(STORE_BATCH, [clusterId, anchorId, leaves, nodes]);
       }),
 
-    findEntry: (anchorId, clusterId) => read((connection) => findEntry(connection, anchorId, clusterId)),
+    findEntry: (anchorId, clusterId) => entries.get({ anchorId, clusterId }),
     findEntries: (clusterId, anchorIds) =>
       read((connection) => findEntries(connection, clusterId, anchorIds)),
     findEntriesByRequestId: (clusterId, requestIds) =>
@@ -113,8 +125,14 @@ export function createPostgresStorage(options: PostgresStorageOptions): Postgres
       read((connection) => listEntries(connection, clusterId, from, limit)),
     firstLogIndexSince: (clusterId, createdAtMs) =>
       read((connection) => firstLogIndexSince(connection, clusterId, createdAtMs)),
-    readBatchRanges: (clusterId, ranges) =>
-      read((connection) => readBatchRanges(connection, clusterId, ranges)),
+    async readBatchRanges(clusterId, ranges) {
+      const wanted = ranges.map((range) => ({ ...range, clusterId }));
+      const few = wanted.length <= FEW_RANGES && wanted.every(({ count }) => count <= SMALL_RANGE);
+      const stored = few
+        ? await Promise.all(wanted.map((range) => batchBytes.get(range)))
+        : await read((connection) => readBatchBytes(connection, wanted));
+      return wholeRanges(wanted, stored);
+    },
 
     ping: () =>
       read(async (connection) => {
@@ -131,6 +149,10 @@ export function createPostgresStorage(options: PostgresStorageOptions): Postgres
     close: () => pool.close(),
   };
 }
+
+/** What one leaf needs of a batch: a row of leaves, and one of nodes for each level above. More go in a statement of their own. */
+const FEW_RANGES = 4;
+const SMALL_RANGE = 256;
 
 /** A row lock is WAL: its commit waits for the standby as an append's does, and for all WAL before it. */
 export const CONFIRM: Statement = {

@@ -1,0 +1,80 @@
+import { randomUUID } from 'node:crypto';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { GatheredReads } from '../../src/postgres/gathered-reads.ts';
+import { openTestDatabase, type TestDatabase } from '../support/database.ts';
+import { buildLog } from './log-builder.ts';
+
+describe('reads of one turn of the event loop', () => {
+  // Seen red (it never ended) when keys that had been asked stayed for the next statement.
+  test('go together, those of the next turn by themselves, each answered with its own', async () => {
+    const statements: (readonly number[])[] = [];
+    const reads = new GatheredReads(async (keys: readonly number[]) => {
+      statements.push(keys);
+      return keys.map((key) => key * 10);
+    });
+    const first = [reads.get(1), reads.get(2)];
+    await new Promise(setImmediate);
+    const second = reads.get(3);
+    expect(await Promise.all([...first, second])).toEqual([10, 20, 30]);
+    expect(statements).toEqual([[1, 2], [3]]);
+  });
+
+  test('are split where they are many, and fail together only with their own statement', async () => {
+    const reads = new GatheredReads(async (keys: readonly number[]) => {
+      if (keys.includes(70)) throw new Error('away');
+      return keys;
+    });
+    const results = await Promise.allSettled(Array.from({ length: 100 }, (_, i) => reads.get(i)));
+    const failed = results.flatMap(({ status }, i) => (status === 'rejected' ? [i] : []));
+    expect(failed).toEqual(Array.from({ length: 36 }, (_, i) => 64 + i));
+  });
+});
+
+describe('anchors and leaves that are read together', () => {
+  let database: TestDatabase;
+  beforeAll(async () => {
+    database = await openTestDatabase();
+  });
+  afterAll(async () => {
+    await database.close();
+  });
+
+  // Seen red with each of the two statements blind to the cluster, and with leaves answered in another order.
+  test('are each their own, whatever cluster they are in and whoever asks beside', async () => {
+    const { storage } = database;
+    const [one, two] = [await buildLog(storage, [3]), await buildLog(storage, [2])];
+    const [first, second] = one.entries;
+    const [other] = two.entries;
+    const found = await Promise.all([
+      storage.findEntry(second!.anchorId!, undefined),
+      storage.findEntry(randomUUID(), undefined),
+      storage.findEntry(other!.anchorId!, one.clusterId),
+      storage.findEntry(other!.anchorId!, two.clusterId),
+      storage.findEntry(first!.anchorId!, one.clusterId),
+      storage.findEntry(first!.anchorId!, one.clusterId),
+    ]);
+    expect(found.map((entry) => entry && [entry.clusterId, entry.logIndex])).toEqual([
+      [one.clusterId, 1],
+      undefined,
+      undefined,
+      [two.clusterId, 0],
+      [one.clusterId, 0],
+      [one.clusterId, 0],
+    ]);
+
+    const leavesOf = (clusterId: string, anchorId: string, count = 1) =>
+      storage.readBatchRanges(clusterId, [{ anchorId, column: 'leaves', first: 0, count }]);
+    const read = await Promise.allSettled([
+      leavesOf(one.clusterId, second!.anchorId!),
+      leavesOf(two.clusterId, second!.anchorId!),
+      leavesOf(two.clusterId, other!.anchorId!),
+      leavesOf(one.clusterId, first!.anchorId!, 2),
+    ]);
+    expect(read.map(({ status }) => status)).toEqual(['fulfilled', 'rejected', 'fulfilled', 'rejected']);
+    const stored = [...one.groups, ...two.groups].flatMap(({ batches }) => batches);
+    const bytesOf = (anchorId: string) => stored.find((batch) => batch.anchorId === anchorId)!.leaves;
+    expect(read[0]).toMatchObject({ value: [bytesOf(second!.anchorId!)] });
+    expect(read[2]).toMatchObject({ value: [bytesOf(other!.anchorId!)] });
+    expect(read[1]).toMatchObject({ reason: { code: 'CORRUPT' } });
+  });
+});
