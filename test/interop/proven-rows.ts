@@ -20,7 +20,7 @@ export async function expectAnchored(
   packedLeaves: Uint8Array,
 ): Promise<void> {
   const leaves = Buffer.from(packedLeaves);
-  expect(rows).toHaveLength(leaves.length / LEAF_BYTES);
+  expect(rows.length).toBe(leaves.length / LEAF_BYTES);
   const misplaced = rows.find(
     ({ event, leaf }, i) =>
       event !== i || leaf !== leaves.toString('hex', i * LEAF_BYTES, (i + 1) * LEAF_BYTES),
