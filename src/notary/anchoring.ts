@@ -1,6 +1,5 @@
 import { v7 as uuidv7 } from 'uuid';
 import { equalHashes, type TreeHasher } from '../merkle/index.ts';
-import { parseRecord } from '../record/index.ts';
 import { hashBatchPolitely } from './batch-hashing.ts';
 import type { ClusterLog } from './cluster-log.ts';
 import { NotaryError } from './error.ts';
@@ -11,6 +10,7 @@ import { cancelled, notActive } from './refusal.ts';
 import type { AnchorToSequence } from './sequencer.ts';
 import type { AnchorAnswer, Submission } from './service.ts';
 import type { Entry, Head, Storage } from './storage.ts';
+import { readAnchorRecord } from './stored-entry.ts';
 
 /** Leaves above this are stored first and alone, so that a big batch does not hold up the group commit of small ones. */
 const MAX_INLINE_LEAVES_BYTES = 256 * 1024;
@@ -118,9 +118,8 @@ export class Anchoring {
     asked: Content,
     knownSize: number | undefined,
   ): Promise<AnchorAnswer> {
-    const record = parseRecord(entry.record);
+    const record = readAnchorRecord(entry, log.clusterId);
     const same =
-      record.kind === 'anchor' &&
       record.leafCount === asked.leafCount &&
       record.etcdRevision === asked.etcdRevision &&
       equalHashes(record.root, asked.root);

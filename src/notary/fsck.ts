@@ -20,6 +20,7 @@ import {
   type Storage,
   StorageError,
 } from './storage.ts';
+import { differingColumn } from './stored-entry.ts';
 
 /** The first thing that is wrong, and where: for example `anchor 0190… leaf tree`, `head of size 12`. */
 export interface Finding {
@@ -67,13 +68,17 @@ class Wrong extends Error {
 export async function fsck(options: FsckOptions): Promise<FsckReport> {
   const { storage, clusterId } = options;
   const count = { clusters: 0, entries: 0, leaves: 0 };
-  for await (const cluster of clustersOf(storage, clusterId)) {
-    try {
-      await new ClusterCheck(options, cluster, count).run();
-    } catch (error) {
-      return { ...count, finding: findingOf(cluster, error) };
+  try {
+    for await (const cluster of clustersOf(storage, clusterId)) {
+      try {
+        await new ClusterCheck(options, cluster, count).run();
+      } catch (error) {
+        return { ...count, finding: findingOf(cluster.clusterId, error) };
+      }
+      count.clusters++;
     }
-    count.clusters++;
+  } catch (error) {
+    return { ...count, finding: findingOf(clusterId ?? 'one of the clusters', error) };
   }
   return { ...count, finding: undefined };
 }
@@ -95,7 +100,7 @@ async function* clustersOf(storage: Storage, clusterId: string | undefined): Asy
 }
 
 /** What is wrong with the data is a finding; a database that is away or a defect is not. */
-function findingOf({ clusterId }: Cluster, error: unknown): Finding {
+function findingOf(clusterId: string, error: unknown): Finding {
   if (error instanceof Wrong) return { clusterId, where: error.where, what: error.message };
   if (error instanceof NotaryError && error.code === 'SIGNING_KEY_MISMATCH')
     return { clusterId, where: 'log keys', what: error.message };
@@ -333,10 +338,6 @@ function differenceOf(entry: Entry, record: ParsedRecord, cluster: Cluster): str
       ? undefined
       : 'its record names another predecessor than the cluster';
   }
-  if (record.anchorId !== entry.anchorId) return 'its column anchor_id differs from its record';
-  if (record.leafCount !== entry.leafCount) return 'its column leaf_count differs from its record';
-  if (record.requestId !== entry.requestId) return 'its column request_id differs from its record';
-  if (entry.root === undefined || !equalHashes(record.root, entry.root))
-    return 'its column root differs from its record';
-  return undefined;
+  const column = differingColumn(entry, record);
+  return column === undefined ? undefined : `its column ${column} differs from its record`;
 }

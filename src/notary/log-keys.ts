@@ -1,5 +1,6 @@
 import { equalHashes } from '../merkle/index.ts';
 import {
+  ED25519,
   formatVkey,
   headMacMessage,
   parseVkey,
@@ -39,23 +40,24 @@ export class LogKeys {
 
   /**
    * Derives the keys of a cluster and compares them with the stored ones, so that a server with another seed never signs
-   * under a name that is not its own.
+   * under a name that is not its own. Retired keys too: whoever owns the database could else add one, which clients would be
+   * told to trust, and under which signed "evidence" would be taken for the log's own.
    *
    * @throws NotaryError SIGNING_KEY_MISMATCH
    */
   static async open(origin: string, rows: readonly LogKeyRow[], signing: Signing): Promise<LogKeys> {
-    const current = rows.filter(({ lastSize }) => lastSize === undefined);
-    if (current.length === 0) throw mismatch(origin, 'it has no key that is in use');
+    if (rows.every(({ lastSize }) => lastSize !== undefined))
+      throw mismatch(origin, 'it has no key that is in use');
     const signers: LogSigner[] = [];
-    for (const row of current) {
+    for (const row of rows) {
       const signer = await signing.logKey(origin, row.epoch);
-      if (formatVkey(signer.key) !== row.vkey) {
+      if (row.type !== ED25519 || formatVkey(signer.key) !== row.vkey) {
         throw mismatch(
           origin,
           `its keys come from seed ${row.seedId}, this server has seed ${signing.seedId}`,
         );
       }
-      signers.push(signer);
+      if (row.lastSize === undefined) signers.push(signer);
     }
     const keys = new LogKeys(origin, signing, rows, signers);
     for (const { epoch } of rows) keys.#macs.set(epoch, await signing.headMac(origin, epoch));

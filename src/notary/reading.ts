@@ -14,6 +14,7 @@ import type {
   Receipt,
 } from './service.ts';
 import type { EntryOfCluster, Head, Storage } from './storage.ts';
+import { readAnchorRecord } from './stored-entry.ts';
 
 export interface ReadingDependencies {
   readonly logs: OpenLogs;
@@ -40,6 +41,7 @@ export class Reading {
       if (clusterId !== undefined) await this.#logs.get(clusterId);
       throw anchorNotFound(anchorId);
     }
+    readAnchorRecord(entry, entry.clusterId);
     // Seen is not durable: an anchor is shown once a head that covers it may be signed.
     const { log } = await this.#logs.get(entry.clusterId);
     await this.#headCovering(log, entry.logIndex);
@@ -87,6 +89,7 @@ export class Reading {
       if (clusterId !== undefined) await this.#logs.get(clusterId);
       throw anchorNotFound(anchorId);
     }
+    readAnchorRecord(entry, entry.clusterId);
     checkLeafIndex(entry, leafIndex);
     const { log } = await this.#logs.get(entry.clusterId);
     const head = await this.#head(log, entry.logIndex, treeSize);
@@ -117,6 +120,7 @@ export class Reading {
     const anchors = [...leafIndexesOf].map(([anchorId, leafIndexes]) => {
       const entry = entryOf.get(anchorId);
       if (entry === undefined) throw anchorNotFound(anchorId);
+      readAnchorRecord(entry, clusterId);
       return { entry, leafIndexes };
     });
     const newest = Math.max(...anchors.map(({ entry }) => entry.logIndex));

@@ -1,4 +1,5 @@
 import { type Head, type LogSnapshot, type LogTileRange, StorageError } from '../notary/storage.ts';
+import { checkTimeMs } from './columns.ts';
 import type { Connection, Statement } from './connection-pool.ts';
 import { type ClusterRow, type HeadRow, toCluster, toHead } from './rows.ts';
 
@@ -38,7 +39,7 @@ export async function readLog(connection: Connection, clusterId: string): Promis
   return {
     cluster: toCluster(row),
     head: toHead(row),
-    lastCreatedAtMs: row.last_created_at_ms ?? undefined,
+    lastCreatedAtMs: row.last_created_at_ms === null ? undefined : checkTimeMs(row.last_created_at_ms),
   };
 }
 

@@ -1,5 +1,15 @@
 import { sql } from 'kysely';
 import { type Cluster, type Entry, type Head, type LogKeyRow, StorageError } from '../notary/storage.ts';
+import {
+  checkEpoch,
+  checkHashColumn,
+  checkLeafCount,
+  checkOriginColumn,
+  checkRecord,
+  checkSizeColumn,
+  checkState,
+  checkTimeMs,
+} from './columns.ts';
 import { queries } from './schema.ts';
 
 /** Exact: created_at has 3 decimals, and extract() answers numeric. Sessions may show times as they like. */
@@ -72,23 +82,24 @@ export interface KeyRow {
   readonly last_size: number | null;
 }
 
+/** @throws StorageError CORRUPT, as all of these: whoever owns the tables can drop their constraints */
 export function toCluster(row: ClusterRow): Cluster {
   return {
     clusterId: row.cluster_id,
-    displayName: row.display_name,
-    origin: row.origin,
-    state: row.state,
-    stateReason: row.state_reason,
-    stateVersion: row.state_version,
-    confirmedSize: row.confirmed_size ?? undefined,
+    displayName: row.display_name ?? '',
+    origin: checkOriginColumn(row.origin),
+    state: checkState(row.state),
+    stateReason: row.state_reason ?? '',
+    stateVersion: checkSizeColumn('state_version', row.state_version),
+    confirmedSize: ifGiven(row.confirmed_size, (size) => checkSizeColumn('confirmed_size', size)),
     requestId: row.request_id ?? undefined,
     predecessorId: row.predecessor_id ?? undefined,
     successorId: row.successor_id ?? undefined,
-    createdAtMs: row.created_at_ms,
+    createdAtMs: checkTimeMs(row.created_at_ms),
   };
 }
 
-/** @throws StorageError CORRUPT where the head before it is gone */
+/** @throws StorageError CORRUPT also where the head before it is gone */
 export function toHead(row: HeadRow): Head {
   if (row.prev_size !== null && row.prev_root === null) {
     throw new StorageError(
@@ -97,35 +108,39 @@ export function toHead(row: HeadRow): Head {
     );
   }
   return {
-    size: row.size,
-    root: row.root,
-    prevSize: row.prev_size ?? undefined,
-    prevRoot: row.prev_root ?? undefined,
-    mac: row.mac,
-    epoch: row.epoch,
+    size: checkSizeColumn('size', row.size),
+    root: checkHashColumn('root', row.root),
+    prevSize: ifGiven(row.prev_size, (size) => checkSizeColumn('prev_size', size)),
+    prevRoot: ifGiven(row.prev_root, (root) => checkHashColumn('prev_root', root)),
+    mac: checkHashColumn('mac', row.mac),
+    epoch: checkEpoch(row.epoch),
   };
 }
 
 export function toEntry(row: EntryRow): Entry {
   return {
-    logIndex: row.log_index,
+    logIndex: checkSizeColumn('log_index', row.log_index),
     anchorId: row.anchor_id ?? undefined,
-    leafCount: row.leaf_count,
-    root: row.root ?? undefined,
+    leafCount: checkLeafCount(row.leaf_count),
+    root: ifGiven(row.root, (root) => checkHashColumn('root', root)),
     requestId: row.request_id ?? undefined,
-    record: row.record,
-    recordHash: row.record_hash,
-    createdAtMs: row.created_at_ms,
+    record: checkRecord(row.record),
+    recordHash: checkHashColumn('record_hash', row.record_hash),
+    createdAtMs: checkTimeMs(row.created_at_ms),
   };
 }
 
 export function toKey(row: KeyRow): LogKeyRow {
   return {
-    epoch: row.epoch,
+    epoch: checkEpoch(row.epoch),
     type: row.type,
     vkey: row.vkey,
     seedId: row.seed_id,
-    firstSize: row.first_size,
-    lastSize: row.last_size ?? undefined,
+    firstSize: checkSizeColumn('first_size', row.first_size),
+    lastSize: ifGiven(row.last_size, (size) => checkSizeColumn('last_size', size)),
   };
+}
+
+function ifGiven<T, R>(value: T | null, check: (value: T) => R): R | undefined {
+  return value === null ? undefined : check(value);
 }

@@ -1,5 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import { createSeedSigning } from '../../src/notary/seed-signing.ts';
+import { formatVkey } from '../../src/note/index.ts';
 import { codeOf, World } from './world.ts';
 
 const start = async (anchors = 3) => {
@@ -103,6 +104,34 @@ describe('a database that was changed', () => {
       leaves: flipped(log.batches.get(anchorId)!.leaves),
     });
     expect(await codeOf(replica.notary.getReceipt(receipt, 0))).toBe('LOG_CORRUPT');
+  });
+});
+
+// Seen red when what was found by a column was answered with that column, and when only keys in use were compared.
+describe('a database whose owner adds to what the server says', () => {
+  test.each([
+    ['anchor_id', { anchorId: '0195c3a0-1c00-7000-8000-000000000000' }],
+    ['leaf_count', { leafCount: 7 }],
+    ['root', { root: new Uint8Array(32) }],
+    ['record', { record: new Uint8Array(32) }],
+  ])('in the column %s of an anchor: a retry is not answered with it', async (_name, column) => {
+    const { world, replica, clusterId } = await start(0);
+    const requestId = 'c0ffee00-0000-4000-8000-000000000000';
+    const packedLeaves = world.leaves(3);
+    await world.anchor(replica, clusterId, { packedLeaves, requestId });
+    const { entries } = world.database.log(clusterId);
+    entries.set(0, { ...entries.get(0)!, ...column });
+    expect(await codeOf(world.anchor(world.replica(), clusterId, { packedLeaves, requestId }))).toBe(
+      'LOG_CORRUPT',
+    );
+  });
+
+  test('with a retired key of a stranger has none that clients are told to trust', async () => {
+    const { world, clusterId } = await start();
+    const log = world.database.log(clusterId);
+    const strange = await createSeedSigning(new Uint8Array(32).fill(8)).logKey(log.cluster.origin, 1);
+    log.keys = [...log.keys, { ...log.keys[0]!, epoch: 2, vkey: formatVkey(strange.key), lastSize: 1 }];
+    expect(await codeOf(world.replica().notary.getLog(clusterId))).toBe('SIGNING_KEY_MISMATCH');
   });
 });
 
