@@ -3,12 +3,15 @@ import { answer } from './targets/answer.ts';
 import { checkpoint } from './targets/checkpoint.ts';
 import { configuration } from './targets/configuration.ts';
 import { createAnchor } from './targets/create-anchor.ts';
+import { frames } from './targets/frames.ts';
 import { manifest } from './targets/manifest.ts';
 import { note } from './targets/note.ts';
 import { pageToken } from './targets/page-token.ts';
 import { path } from './targets/path.ts';
 import { proof } from './targets/proof.ts';
 import { record } from './targets/record.ts';
+import { requests } from './targets/requests.ts';
+import { rows } from './targets/rows.ts';
 import { statusTrailer } from './targets/status-details.ts';
 import { vkey } from './targets/vkey.ts';
 
@@ -25,4 +28,7 @@ export const TARGETS: readonly Target[] = [
   configuration,
   manifest,
   statusTrailer,
+  rows,
+  requests,
+  frames,
 ];

@@ -31,7 +31,18 @@ export async function runApart(job: Job): Promise<JobResult> {
     }
   }, 1000);
   worker.on('message', (result: JobResult) => resolve(result));
-  worker.on('error', reject);
+  // What nobody awaited, such as a handler that threw after its call had ended.
+  worker.on('error', (error) => {
+    const failure = `uncaught at input ${current.count} (seed ${job.seed}): ${error.stack}\n${current.shown}`;
+    resolve({
+      inputs: current.count,
+      accepted: 0,
+      kept: 0,
+      growth: 0,
+      ms: performance.now() - begunAt,
+      failure,
+    });
+  });
   worker.on('exit', (code) => reject(new Error(`the thread of target ${job.name} ended with ${code}`)));
   try {
     return await promise;

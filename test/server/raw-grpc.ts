@@ -30,6 +30,10 @@ export class RawConnection {
     return call.answer;
   }
 
+  get closed(): boolean {
+    return this.#session.closed || this.#session.destroyed;
+  }
+
   close(): void {
     this.#session.destroy();
   }
