@@ -13,10 +13,10 @@ type AnchorRecord = Extract<ParsedRecord, { kind: 'anchor' }>;
  */
 export function readAnchorRecord(entry: Entry, clusterId: string): AnchorRecord {
   const record = parse(entry, clusterId);
-  if (record.kind !== 'anchor') throw corrupt(entry, clusterId, 'it is no anchor record');
-  if (record.clusterId !== clusterId) throw corrupt(entry, clusterId, 'its record is of another cluster');
+  if (record.kind !== 'anchor') throw corrupt(entry, clusterId, 'the record is not that of an anchor');
+  if (record.clusterId !== clusterId) throw corrupt(entry, clusterId, 'the record is of another cluster');
   const column = differingColumn(entry, record);
-  if (column !== undefined) throw corrupt(entry, clusterId, `its column ${column} differs from its record`);
+  if (column !== undefined) throw corrupt(entry, clusterId, `the column ${column} differs from the record`);
   return record;
 }
 
@@ -34,7 +34,8 @@ function parse(entry: Entry, clusterId: string): ParsedRecord {
   try {
     return parseRecord(entry.record);
   } catch (error) {
-    if (error instanceof RecordError) throw corrupt(entry, clusterId, 'it is not a record', error);
+    if (error instanceof RecordError)
+      throw corrupt(entry, clusterId, 'the record was changed, it is none any more', error);
     throw error;
   }
 }

@@ -10,7 +10,12 @@ import { StoredRows } from './stored-rows.ts';
 
 export const SEED = new Uint8Array(32).fill(7);
 export const SIGNING = createSeedSigning(SEED);
-const SILENT: Logger = { info: () => undefined, warn: () => undefined, error: () => undefined };
+const SILENT: Logger = {
+  debug: () => undefined,
+  info: () => undefined,
+  warn: () => undefined,
+  error: () => undefined,
+};
 
 export interface MemoryNotary extends ReturnType<typeof createNotary> {
   readonly database: MemoryDatabase;

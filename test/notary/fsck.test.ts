@@ -187,7 +187,10 @@ describe('each single damage', () => {
     ],
     'a stored key': [
       (log) => {
-        log.keys = log.keys.map((key) => ({ ...key, vkey: key.vkey.replace(/.$/, 'A') }));
+        log.keys = log.keys.map((key) => ({
+          ...key,
+          vkey: key.vkey.replace(/.$/, (last) => (last === 'A' ? 'B' : 'A')),
+        }));
       },
       /^log keys/,
     ],
