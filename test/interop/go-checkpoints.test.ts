@@ -7,8 +7,8 @@ import { GoVerifiers, hex, unanimous } from './go-verifiers.ts';
 import { type GrownLog, growLog } from './grown-log.ts';
 
 // golang.org/x/mod/sumdb/note and github.com/transparency-dev/formats/log on what a running server signs.
-// Seen red: with the key id computed without its newline; with the root of a checkpoint in hex; with the signature over the
-// text without its last newline.
+// Seen red: with the key id computed without its newline; with the root's bytes in reverse; with the signature over the text
+// without its last newline. Our own verifier, with the same code on both sides, would agree with the first two.
 
 let database: TestDatabase;
 let server: ServerProcess;

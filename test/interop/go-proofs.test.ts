@@ -7,8 +7,8 @@ import { type GrownLog, growLog } from './grown-log.ts';
 
 // golang.org/x/mod/sumdb/tlog and github.com/transparency-dev/merkle on the proofs of a running server. They hash the raw leaves
 // and records themselves, and the roots that they compare with are those that Go computes from all entries.
-// Seen red: with RFC 6962's 0x00 of a leaf left out; with the parts of a consistency path in reverse; with the last hash of
-// an inclusion path in an unbalanced tree left out.
+// Seen red: with 0x02 before a leaf; with a consistency path in reverse; with an inclusion path that splits a whole tree at its
+// own size.
 
 /** Around every power of two and the 256 records of a stored node, for batches as for the log. */
 const EDGES = [31, 32, 33, 63, 64, 65, 100, 127, 128, 129, 255, 256, 257, 258];

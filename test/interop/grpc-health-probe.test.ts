@@ -1,9 +1,13 @@
 import { execFile } from 'node:child_process';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import { QuartermasterNotary } from '#gen/quartermaster/v1/notary_pb.js';
 import { QuartermasterRegistry } from '#gen/quartermaster/v1/registry_pb.js';
-import { startServerProcess } from '../integration/server-process.ts';
+import {
+  type ServerProcess,
+  type ServerProcessOptions,
+  startServerProcess,
+} from '../integration/server-process.ts';
 import { openTestDatabase, type TestDatabase } from '../support/database.ts';
 import { startEmbeddedServer } from '../support/postgres-server.ts';
 import { createTemplate } from '../support/postgres-template.ts';
@@ -28,6 +32,17 @@ beforeAll(async () => {
 });
 afterAll(() => database.close());
 
+const started: ServerProcess[] = [];
+afterEach(async () => {
+  for (const server of started.splice(0)) await server.kill('SIGKILL');
+});
+
+async function start(options: Partial<ServerProcessOptions> = {}): Promise<ServerProcess> {
+  const server = await startServerProcess({ databaseUrl: database.databaseUrl, ...options });
+  started.push(server);
+  return server;
+}
+
 function probe(address: string, ...flags: readonly string[]): Promise<{ code: number; said: string }> {
   return new Promise((resolve) => {
     execFile(program, [`-addr=${address}`, ...flags], (error, stdout, stderr) => {
@@ -38,7 +53,7 @@ function probe(address: string, ...flags: readonly string[]): Promise<{ code: nu
 
 describe('grpc_health_probe', () => {
   test('passes for the server and for each service, and for no other; and not after the server has gone', async () => {
-    const server = await startServerProcess({ databaseUrl: database.databaseUrl });
+    const server = await start();
     expect(await probe(server.address)).toMatchObject({ code: HEALTHY, said: 'status: SERVING\n' });
     for (const { typeName } of [QuartermasterNotary, QuartermasterRegistry])
       expect(await probe(server.address, `-service=${typeName}`)).toMatchObject({ code: HEALTHY });
@@ -52,21 +67,20 @@ describe('grpc_health_probe', () => {
       QUARTERMASTER_TLS_CERT_FILE: join(TLS, 'server.crt'),
       QUARTERMASTER_TLS_KEY_FILE: join(TLS, 'server.key'),
     };
-    const server = await startServerProcess({ databaseUrl: database.databaseUrl, environment });
+    const server = await start({ environment });
     const flags = ['-tls', `-tls-ca-cert=${join(TLS, 'server.crt')}`, '-tls-server-name=localhost'];
     expect(await probe(server.address, ...flags)).toMatchObject({ code: HEALTHY });
     expect(await probe(server.address, '-tls', '-tls-server-name=localhost')).toMatchObject({
       code: NO_CONNECTION,
     });
     expect(await probe(server.address)).toMatchObject({ code: NO_CONNECTION });
-    await server.kill('SIGTERM');
   });
 
   test('fails while the database is away', async () => {
     const postgres = await startEmbeddedServer();
     try {
       const own = await openTestDatabase(await createTemplate(postgres.superuserUrl));
-      const server = await startServerProcess({ databaseUrl: own.databaseUrl });
+      const server = await start({ databaseUrl: own.databaseUrl });
       expect(await probe(server.address)).toMatchObject({ code: HEALTHY });
       await own.storage.close();
       await postgres.halt();
@@ -75,7 +89,6 @@ describe('grpc_health_probe', () => {
         return answer.code === HEALTHY ? undefined : answer;
       });
       expect(failed).toMatchObject({ code: NOT_SERVING, said: expect.stringContaining('NOT_SERVING') });
-      await server.kill('SIGTERM');
     } finally {
       await postgres.stop();
     }

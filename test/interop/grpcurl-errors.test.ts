@@ -12,7 +12,8 @@ import { type GrownLog, growLog } from './grown-log.ts';
 import { Grpcurl } from './grpcurl.ts';
 
 // What somebody who has only grpcurl is told of a call that fails: grpcurl finds the types of the details by reflection, and
-// shows "unknown" in their place where it does not.
+// shows raw bytes in their place where it does not.
+// Seen red: without google/rpc/error_details.proto in what reflection is given.
 
 const notary = QuartermasterNotary.method;
 const registry = QuartermasterRegistry.method;

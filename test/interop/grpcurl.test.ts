@@ -15,7 +15,7 @@ import { openTestDatabase, type TestDatabase } from '../support/database.ts';
 import { type GrownLog, growLog } from './grown-log.ts';
 import { Grpcurl } from './grpcurl.ts';
 
-// Seen red: without the files that a file imports in what reflection is given; without google/rpc/error_details.proto there.
+// Seen red: without the files that a file imports in what reflection is given.
 
 const notary = QuartermasterNotary.method;
 const registry = QuartermasterRegistry.method;
@@ -40,6 +40,7 @@ beforeAll(async () => {
   policy = { logKeys: [log.vkey] };
 });
 afterAll(async () => {
+  await grpcurl.close();
   await server.kill('SIGTERM');
   await database.close();
 });
@@ -72,10 +73,10 @@ describe('grpcurl, which knows nothing but what reflection says', () => {
 
   test('is told nothing where reflection is not switched on', async () => {
     const closed = await startServerProcess({ databaseUrl: database.databaseUrl });
-    await expect((await Grpcurl.of(closed.address)).list()).rejects.toThrow(
+    const listing = (await Grpcurl.of(closed.address)).list();
+    await expect(listing.finally(() => closed.kill('SIGTERM'))).rejects.toThrow(
       'server does not support the reflection API',
     );
-    await closed.kill('SIGTERM');
   });
 
   /** A call of each method, and what its answer has to be. */
@@ -175,7 +176,6 @@ describe('grpcurl, which knows nothing but what reflection says', () => {
       expect(await sizeOfNext()).toBe(0);
       await server.notary.createAnchor({ clusterId, packedLeaves: leavesNamed('watched') });
       expect(await sizeOfNext()).toBe(1);
-      await watch.stop();
     },
     'quartermaster.v1.QuartermasterNotary.GetLog': async () => {
       const answer = await grpcurl.call(notary.getLog, { cluster_id: log.clusterId });
@@ -235,7 +235,6 @@ describe('grpcurl, which knows nothing but what reflection says', () => {
     'grpc.health.v1.Health.Watch': async () => {
       const watch = grpcurl.stream(health.watch, { service: QuartermasterNotary.typeName });
       expect(await watch.next()).toMatchObject({ status: SERVING });
-      await watch.stop();
     },
   };
 

@@ -24,6 +24,7 @@ export interface Refusal {
 export class Grpcurl {
   readonly #program: string;
   readonly #address: string;
+  readonly #streams = new Set<ChildProcess>();
 
   private constructor(program: string, address: string) {
     this.#program = program;
@@ -70,9 +71,10 @@ export class Grpcurl {
     return (await this.#run(['-d', JSON.stringify(request)], [pathOf(method)])).stderr;
   }
 
-  /** Calls a method that answers with a stream. */
+  /** Calls a method that answers with a stream, until `close`. */
   stream<Method extends DescMethod>(method: Method, request: object) {
     const child = this.#spawn(['-d', JSON.stringify(request)], [pathOf(method)]);
+    this.#streams.add(child);
     const messages = readMessages(child);
     return {
       next: async () => {
@@ -80,11 +82,15 @@ export class Grpcurl {
         if (done === true) throw new Error('the stream has ended');
         return fromJson<Method['output']>(method.output, value);
       },
-      stop: async () => {
-        child.kill('SIGKILL');
-        if (child.exitCode === null && child.signalCode === null) await once(child, 'exit');
-      },
     };
+  }
+
+  /** Ends the streams. */
+  async close(): Promise<void> {
+    for (const child of this.#streams) {
+      child.kill('SIGKILL');
+      if (child.exitCode === null && child.signalCode === null) await once(child, 'exit');
+    }
   }
 
   async #run(flags: readonly string[], argv: readonly string[]): Promise<Ended> {

@@ -16,7 +16,7 @@ import { GoVerifiers, unanimous } from './go-verifiers.ts';
 
 // The files that the commands of the product write, read by github.com/transparency-dev/formats/proof (the log half, as of any
 // c2sp.org/tlog-proof) and by golang.org/x/mod/sumdb/tlog (the leaf half).
-// Seen red: with an empty line left out after a path without hashes; with the record hashed with its LF.
+// Seen red: with the empty line left out after a path without hashes; with the leaf's index in the place of the record's.
 
 const PROGRAM = join(import.meta.dirname, '../../bin/quartermaster.js');
 const LINES = 1_000;
