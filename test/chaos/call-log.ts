@@ -31,11 +31,21 @@ export interface AnsweredLine {
   readonly refusal: string | null;
 }
 
+/** A receipt of a leaf of an anchor that was answered, perhaps by another server. */
+export interface ProvedLine {
+  readonly type: 'proved';
+  readonly at: number;
+  readonly call: string;
+  readonly anchorId: string;
+  readonly checkpoint: string;
+  readonly refusal: string | null;
+}
+
 export interface FailedLine {
   readonly type: 'failed';
   readonly at: number;
   readonly call: string;
-  /** Name of the gRPC status. */
+  /** Name of the gRPC status; of an answer without what was asked for, NO_STATUS. */
   readonly code: string;
   /** ErrorInfo.reason, empty where the error came from the transport. */
   readonly reason: string;
@@ -50,7 +60,7 @@ export interface PendingLine {
   readonly attempts: number;
 }
 
-export type CallLine = SentLine | AnsweredLine | FailedLine | PendingLine;
+export type CallLine = SentLine | AnsweredLine | ProvedLine | FailedLine | PendingLine;
 
 /** JSON lines, each in the file before the call goes on. */
 export class CallLog {

@@ -1,15 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { type ServiceError, status } from '@grpc/grpc-js';
-import { type CreateAnchorResponse, QuartermasterNotary } from '#gen/quartermaster/v1/notary_pb.js';
-import { fastHasher } from '../../src/merkle/fast.ts';
-import { hashBatch } from '../../src/merkle/index.ts';
-import { createClient } from '../../src/rpc/client.ts';
-import { statusDetails } from '../../src/rpc/status-details.ts';
-import type { VerifiedCheckpoint } from '../../src/verify/index.ts';
 import { type CarefulCaller, leavesNamed } from '../integration/careful-caller.ts';
-import type { NotaryClient } from '../integration/notary-under-test.ts';
 import type { CallLog } from './call-log.ts';
 import type { Random } from './random.ts';
+import { type AnsweredSubmission, RecordedCalls, type Submission } from './recorded-calls.ts';
 
 /** How clients differ. */
 export interface Habits {
@@ -34,41 +27,41 @@ export interface ChaosClientOptions {
   readonly log: CallLog;
 }
 
-interface Submission {
-  readonly caller: CarefulCaller;
-  readonly requestId: string | undefined;
-  readonly packedLeaves: Uint8Array;
-}
-
 /** Retries come soon, as those of a client in a hurry. */
 const RETRY_MS = [30, 400] as const;
 const PAUSE_MS = [0, 25] as const;
 /** Above 256 KiB, which are stored before they are anchored. */
 const BIG_BATCH = 8_300;
+const BIG_SHARE = 0.005;
+/** How often something is sent again that was answered long ago. */
+const REPLAY_SHARE = 0.15;
+/** How often two replicas of a gateway send the same at once. */
+const TWICE_SHARE = 0.1;
 const REMEMBERED = 200;
 /** How long a server that failed is left alone, where there are others. */
 const AVOID_MS = 1_500;
+/** How often a receipt is asked for between two submissions. */
+const PROOF_SHARE = 0.15;
+const PROOF_DEADLINE_MS = 2_000;
 
 /** A gateway: one submission after the other, each sent again, to any server, until it is answered. */
 export class ChaosClient {
   readonly #options: ChaosClientOptions;
-  readonly #channels: NotaryClient[];
+  readonly #calls: RecordedCalls;
   /** By server, on the monotonic clock. */
   readonly #avoidedUntil: number[];
-  readonly #known = new Map<string, VerifiedCheckpoint>();
-  readonly #answered: Submission[] = [];
+  readonly #answered: AnsweredSubmission[] = [];
   readonly #end = new AbortController();
   #isStopping = false;
   #submissions = 0;
-  #calls = 0;
   #pendingAttempts = 0;
   #answers = 0;
   #onAnswer = () => {};
-  #running: Promise<void> | undefined;
+  #running: Promise<void> = Promise.resolve();
 
   constructor(options: ChaosClientOptions) {
     this.#options = options;
-    this.#channels = options.addresses.map(connect);
+    this.#calls = new RecordedCalls(options.name, options.addresses, options.log);
     this.#avoidedUntil = options.addresses.map(() => 0);
   }
 
@@ -78,18 +71,21 @@ export class ChaosClient {
 
   /** Resolves when it has had so many answers. */
   async whenAnswered(count: number): Promise<void> {
-    while (this.#answers < count) {
-      await new Promise<void>((resolve) => {
-        this.#onAnswer = resolve;
-      });
-    }
+    const answered = async () => {
+      while (this.#answers < count) {
+        await new Promise<void>((resolve) => {
+          this.#onAnswer = resolve;
+        });
+      }
+    };
+    await Promise.race([answered(), this.#running]);
   }
 
   /** Takes no new submission; resolves when the one in hand is answered. */
   async finish(): Promise<void> {
     this.#isStopping = true;
     await this.#running;
-    for (const channel of this.#channels) channel.close();
+    this.#calls.close();
   }
 
   /** Gives up what is in hand, and says so in the log. */
@@ -115,17 +111,17 @@ export class ChaosClient {
       this.#pendingAttempts = 0;
       this.#answers++;
       this.#onAnswer();
-      this.#remember(submission);
+      if (random.chance(PROOF_SHARE)) await this.#prove();
       await delay(random.between(...PAUSE_MS));
     }
   }
 
   #nextSubmission(): Submission {
     const { name, random, habits, callers } = this.#options;
-    // One that was answered long ago is still answered the same.
-    if (this.#answered.length > 0 && random.chance(0.15)) return random.pick(this.#answered);
+    if (habits.usesRequestIds && this.#answered.length > 0 && random.chance(REPLAY_SHARE))
+      return random.pick(this.#answered);
     const [hot, ...others] = callers;
-    const count = random.chance(0.005) ? BIG_BATCH : random.between(1, 3);
+    const count = random.chance(BIG_SHARE) ? BIG_BATCH : random.between(1, 3);
     return {
       caller: random.chance(habits.hotShare) ? hot! : random.pick(others),
       requestId: habits.usesRequestIds ? random.uuid() : undefined,
@@ -133,20 +129,14 @@ export class ChaosClient {
     };
   }
 
-  #remember(submission: Submission): void {
-    if (submission.requestId === undefined) return;
-    this.#answered.push(submission);
-    if (this.#answered.length > REMEMBERED) this.#answered.shift();
-  }
-
-  /** One attempt, or two at once with one request_id, as of two replicas of a gateway. @returns whether there is an answer */
+  /** One attempt, or two at once. @returns whether there is an answer */
   async #submit(submission: Submission): Promise<boolean> {
     const { random } = this.#options;
     const isAvoided = (server: number) => performance.now() < this.#avoidedUntil[server]!;
     const servers = random
-      .shuffled(this.#channels.map((_, i) => i))
+      .shuffled(this.#calls.servers)
       .sort((a, b) => Number(isAvoided(a)) - Number(isAvoided(b)));
-    const count = submission.requestId !== undefined && random.chance(0.1) ? 2 : 1;
+    const count = submission.requestId !== undefined && random.chance(TWICE_SHARE) ? 2 : 1;
     const answers = await Promise.all(
       servers.slice(0, count).map((server) => this.#attempt(server, submission)),
     );
@@ -154,104 +144,29 @@ export class ChaosClient {
   }
 
   async #attempt(server: number, submission: Submission): Promise<boolean> {
-    const { name, habits, log } = this.#options;
-    const { caller, requestId, packedLeaves } = submission;
-    const { clusterId } = caller;
-    const known = habits.carriesCheckpoint ? this.#known.get(clusterId) : undefined;
-    const call = `${name}/${this.#calls++}`;
-    log.write({
-      type: 'sent',
-      at: Date.now(),
-      call,
-      client: name,
-      server,
-      clusterId,
-      requestId: requestId ?? null,
-      root: hex(hashBatch(fastHasher, packedLeaves).root),
-      leafCount: packedLeaves.length / 32,
-      knownCheckpoint: known?.checkpoint ?? null,
-    });
-    try {
-      const response = await this.#channels[server]!.createAnchor(
-        {
-          clusterId,
-          packedLeaves,
-          ...(requestId === undefined ? {} : { requestId }),
-          ...(known === undefined ? {} : { knownCheckpoint: known.checkpoint }),
-        },
-        { signal: this.#end.signal, timeoutMs: habits.deadlineMs },
-      );
-      this.#takeAnswer(call, response, submission, known);
-      return true;
-    } catch (error) {
-      this.#takeError(call, error);
+    const { habits } = this.#options;
+    const { carriesCheckpoint, deadlineMs: timeoutMs } = habits;
+    const options = { carriesCheckpoint, timeoutMs, signal: this.#end.signal };
+    const answered = await this.#calls.anchor(server, submission, options);
+    if (answered === undefined) {
       this.#avoidedUntil[server] = performance.now() + AVOID_MS;
-      if (habits.dropsChannel) this.#connectAnew(server);
+      if (habits.dropsChannel) this.#calls.connectAnew(server);
       return false;
     }
+    this.#answered.push(answered);
+    if (this.#answered.length > REMEMBERED) this.#answered.shift();
+    return true;
   }
 
-  #takeAnswer(
-    call: string,
-    response: CreateAnchorResponse,
-    { caller, requestId, packedLeaves }: Submission,
-    known: VerifiedCheckpoint | undefined,
-  ): void {
-    let refusal: string | null = null;
-    try {
-      const options = {
-        ...(requestId === undefined ? {} : { requestId }),
-        ...(known === undefined ? {} : { known }),
-      };
-      const { checkpoint } = caller.verifyAnchor(response, packedLeaves, options);
-      const newest = this.#known.get(caller.clusterId);
-      if (newest === undefined || newest.size < checkpoint.size)
-        this.#known.set(caller.clusterId, checkpoint);
-    } catch (error) {
-      refusal = (error as Error).message;
-    }
-    const { anchorId, replayed, checkpoint } = response;
-    this.#options.log.write({
-      type: 'answered',
-      at: Date.now(),
-      call,
-      anchorId,
-      logIndex: Number(response.logIndex),
-      replayed,
-      record: Buffer.from(response.record).toString('base64'),
-      checkpoint,
-      refusal,
+  /** No matter if none comes. */
+  async #prove(): Promise<void> {
+    const { random } = this.#options;
+    const answered = random.pick(this.#answered);
+    const leafIndex = random.between(0, answered.packedLeaves.length / 32 - 1);
+    const server = random.pick(this.#calls.servers);
+    await this.#calls.prove(server, answered, leafIndex, {
+      signal: this.#end.signal,
+      timeoutMs: PROOF_DEADLINE_MS,
     });
   }
-
-  #takeError(call: string, error: unknown): void {
-    const { code, details, message } = error as ServiceError;
-    this.#options.log.write({
-      type: 'failed',
-      at: Date.now(),
-      call,
-      code: status[code] ?? 'NO_STATUS',
-      reason: statusDetails(error)?.reason ?? '',
-      message: details ?? message,
-    });
-  }
-
-  #connectAnew(server: number): void {
-    this.#channels[server]!.close();
-    this.#channels[server] = connect(this.#options.addresses[server]!);
-  }
-}
-
-function connect(address: string): NotaryClient {
-  return createClient(QuartermasterNotary, address, undefined, {
-    // A connection of its own, and back soon.
-    'grpc.use_local_subchannel_pool': 1,
-    'grpc.initial_reconnect_backoff_ms': 100,
-    'grpc.min_reconnect_backoff_ms': 100,
-    'grpc.max_reconnect_backoff_ms': 500,
-  });
-}
-
-function hex(bytes: Uint8Array): string {
-  return Buffer.from(bytes).toString('hex');
 }

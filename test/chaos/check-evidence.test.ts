@@ -205,6 +205,16 @@ test.each<[damage: string, rule: Rule, Damage]>([
     },
   ],
   [
+    'a receipt that its reader refused',
+    'every answer verifies',
+    ({ calls }) => void calls.push(proved('', 'the record path is wrong')),
+  ],
+  [
+    'a receipt under a checkpoint of another log',
+    ALL_ROOTS,
+    ({ calls }) => void calls.push(proved(`${ORIGIN}\n4\n${Buffer.alloc(32).toString('base64')}\n`, null)),
+  ],
+  [
     'an alarm where nothing was lost',
     'errors are those that a fault explains',
     ({ calls }) =>
@@ -238,6 +248,10 @@ test.each<[damage: string, rule: Rule, Damage]>([
   });
   expect(checkEvidence(run).map((finding) => finding.rule)).toContain(rule);
 });
+
+function proved(checkpoint: string, refusal: string | null): CallLine {
+  return { type: 'proved', at: 0, call: 'c/p', anchorId: '', checkpoint, refusal };
+}
 
 function isSent(line: CallLine, call: string): line is SentLine {
   return line.type === 'sent' && line.call === call;

@@ -108,12 +108,15 @@ function checkIndexes({ clusterId, entries, heads }: StoredCluster): Finding[] {
 function checkCheckpoints(
   { origin, heads, entries }: StoredCluster,
   answers: readonly Answer[],
-  { signatures }: Evidence,
+  { calls, signatures }: Evidence,
 ): Finding[] {
   const roots = rootsOf(entries.map(({ record }) => Buffer.from(record, 'base64')));
   const committed = new Map(heads.map(({ size, root }) => [size, root]));
   const told = [
     ...answers.map(({ call, checkpoint }) => ({ where: `handed to ${call}`, text: checkpoint })),
+    ...calls.flatMap((line) =>
+      line.type === 'proved' ? [{ where: `proved to ${line.call}`, text: line.checkpoint }] : [],
+    ),
     ...signatures.map(({ pid, noteText }) => ({ where: `signed by ${pid}`, text: noteText })),
   ];
   const findings: Finding[] = [];
@@ -221,8 +224,10 @@ function checkSent({ clusterId, entries }: StoredCluster, sent: readonly SentLin
 }
 
 function checkCalls({ calls }: Evidence, answers: readonly Answer[]): Finding[] {
-  const refused = answers.flatMap(({ call, refusal }) =>
-    refusal === null ? [] : [finding('every answer verifies', `${call}: ${refusal}`)],
+  const refused = calls.flatMap((line) =>
+    (line.type === 'answered' || line.type === 'proved') && line.refusal !== null
+      ? [finding('every answer verifies', `${line.call}: ${line.refusal}`)]
+      : [],
   );
   const failures = calls.filter((line): line is FailedLine => line.type === 'failed');
   const unexplained = failures

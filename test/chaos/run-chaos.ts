@@ -194,7 +194,8 @@ function printReport(
   const entries = clusters.reduce((sum, cluster) => sum + cluster.entries.length, 0);
   print(`took effect: ${[...report.effects].map(([kind, count]) => `${kind} ${count}`).join(', ')}`);
   if (!report.hasDisk) print('no disk was made full: this process may not mount one');
-  print(`answered ${report.answered}, anchored ${entries}, signed ${signatures.length}`);
+  const proved = calls.filter(({ type }) => type === 'proved').length;
+  print(`answered ${report.answered}, proved ${proved}, anchored ${entries}, signed ${signatures.length}`);
   print(`failed: ${[...failed].map(([name, count]) => `${name} ${count}`).join(', ')}`);
   print(`everything was answered ${seconds1(report.settledMs)} s after the last fault`);
   for (const line of report.broken) print(`could not be done: ${line}`);
