@@ -3,16 +3,10 @@
  * they are, and the same client as for the notary. As a program it is the server: it tells its port to the parent.
  */
 import { fromBinary, toBinary } from '@bufbuild/protobuf';
-import {
-  Client as Channel,
-  Metadata,
-  Server,
-  ServerCredentials,
-  type ServiceDefinition,
-} from '@grpc/grpc-js';
+import { Server, ServerCredentials, type ServiceDefinition } from '@grpc/grpc-js';
 import { type CreateAnchorRequest, CreateAnchorRequestSchema } from '#gen/quartermaster/v1/notary_pb.js';
-import { anchorRequest, encodeLeaves } from '../src/cli/load/anchor-load.ts';
-import type { Endpoint } from '../src/cli/load/encoded-call.ts';
+import { AnchorRequests } from '../src/cli/load/anchor-load.ts';
+import { EncodedCall, type Endpoint } from '../src/cli/load/encoded-call.ts';
 import { keepInFlight, type LoadEvents, type Measured, type Pacing } from '../src/cli/load/keep-in-flight.ts';
 
 const MAX_MESSAGE_BYTES = 40 * 1024 * 1024;
@@ -36,31 +30,17 @@ const ECHO: ServiceDefinition = {
 };
 
 export async function loadEcho(
-  [endpoint]: readonly Endpoint[],
+  endpoints: readonly Endpoint[],
   { leavesPerCall, packed }: { readonly leavesPerCall: number; readonly packed: boolean },
   pacing: Pacing,
   events: LoadEvents,
 ): Promise<Measured> {
-  if (endpoint === undefined) throw new Error('no endpoint to call');
-  const channel = new Channel(endpoint.address, endpoint.credentials, {
-    'grpc.max_receive_message_length': MAX_MESSAGE_BYTES,
-  });
-  const leaves = encodeLeaves(leavesPerCall, packed);
-  const call = () =>
-    new Promise((resolve, reject) => {
-      channel.makeUnaryRequest(
-        PATH,
-        (bytes: Buffer) => bytes,
-        deserialize,
-        anchorRequest(CLUSTER_ID, leaves),
-        new Metadata(),
-        (error, message) => (error === null ? resolve(message) : reject(error)),
-      );
-    });
+  const requests = new AnchorRequests([CLUSTER_ID], leavesPerCall, packed);
+  const calls = new EncodedCall(endpoints, PATH, { 'grpc.max_receive_message_length': MAX_MESSAGE_BYTES });
   try {
-    return await keepInFlight(pacing, call, events);
+    return await keepInFlight(pacing, (caller, turn) => calls.send(requests.next(turn), caller), events);
   } finally {
-    channel.close();
+    calls.close();
   }
 }
 

@@ -1,7 +1,5 @@
-import type { DescMessage, DescMethod, MessageShape } from '@bufbuild/protobuf';
-import type { ChannelCredentials } from '@grpc/grpc-js';
+import type { ChannelCredentials, ChannelOptions } from '@grpc/grpc-js';
 import { Client as Channel, Metadata } from '@grpc/grpc-js';
-import { decoder, methodPath } from '../../rpc/service-definition.ts';
 
 export interface Endpoint {
   readonly address: string;
@@ -11,33 +9,37 @@ export interface Endpoint {
 /** A big message through a full queue takes its time; one that never comes back must not keep the load for ever. */
 const CALL_TIMEOUT_MS = 120_000;
 
+const asItIs = (bytes: Buffer): Buffer => bytes;
+
 /**
- * Sends requests whose bytes are made already: a load must not spend its time on encoding the same leaves again and again,
- * in a client that shares the machine with the server.
+ * Sends requests whose bytes are made already, and leaves answers as bytes: a load shares the machine with the server more
+ * often than not, and what it spends on messages is missing there.
  */
-export class EncodedCall<Output extends DescMessage> {
+export class EncodedCall {
   readonly #channels: readonly Channel[];
   readonly #path: string;
-  readonly #decode: (bytes: Uint8Array) => MessageShape<Output>;
 
-  constructor(endpoints: readonly Endpoint[], method: DescMethod & { readonly output: Output }) {
-    this.#channels = endpoints.map(({ address, credentials }) => new Channel(address, credentials));
-    this.#path = methodPath(method);
-    this.#decode = decoder(method.output);
+  /** @param path `/package.Service/Method` */
+  constructor(endpoints: readonly Endpoint[], path: string, channelOptions: ChannelOptions = {}) {
+    this.#channels = endpoints.map(
+      ({ address, credentials }) => new Channel(address, credentials, channelOptions),
+    );
+    this.#path = path;
   }
 
   /** Callers are spread over the endpoints. What it rejects with is a `ServiceError` of grpc-js. */
-  send(request: Buffer, caller: number): Promise<MessageShape<Output>> {
+  send(request: Buffer, caller: number): Promise<Buffer> {
     const channel = this.#channels[caller % this.#channels.length];
     if (channel === undefined) return Promise.reject(new Error('no endpoint to call'));
+    const options = { deadline: Date.now() + CALL_TIMEOUT_MS };
     return new Promise((resolve, reject) => {
       channel.makeUnaryRequest(
         this.#path,
-        (bytes: Buffer) => bytes,
-        this.#decode,
+        asItIs,
+        asItIs,
         request,
         new Metadata(),
-        { deadline: Date.now() + CALL_TIMEOUT_MS },
+        options,
         (error, response) => {
           if (error !== null) reject(error);
           else if (response === undefined) reject(new Error('a call was answered without a message'));

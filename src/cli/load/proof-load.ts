@@ -7,6 +7,7 @@ import {
   QuartermasterNotary,
 } from '#gen/quartermaster/v1/notary_pb.js';
 import { createClient } from '../../rpc/client.ts';
+import { methodPath } from '../../rpc/service-definition.ts';
 import { EncodedCall, type Endpoint } from './encoded-call.ts';
 import { keepInFlight, type LoadEvents, type Measured, type Pacing } from './keep-in-flight.ts';
 
@@ -32,10 +33,8 @@ export async function loadProofs(
   const logs: (readonly Anchor[])[] = [];
   for (const clusterId of clusterIds) logs.push(await sampleAnchors(first, clusterId));
   const { getInclusionProof, batchGetInclusionProofs } = QuartermasterNotary.method;
-  const calls =
-    proofsPerCall === 1
-      ? new EncodedCall(endpoints, getInclusionProof)
-      : new EncodedCall(endpoints, batchGetInclusionProofs);
+  const method = proofsPerCall === 1 ? getInclusionProof : batchGetInclusionProofs;
+  const calls = new EncodedCall(endpoints, methodPath(method));
   const encode = proofsPerCall === 1 ? oneProof : batchOfProofs;
   try {
     return await keepInFlight(
