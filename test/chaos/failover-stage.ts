@@ -6,6 +6,7 @@ import { type Anchored, CarefulCaller, leavesNamed } from '../integration/carefu
 import type { Clients } from '../integration/notary-under-test.ts';
 import { type ServerProcess, startServerProcess } from '../integration/server-process.ts';
 import { failure } from '../server/edge.ts';
+import { withClient } from '../support/postgres-template.ts';
 import { eventually } from '../support/postgres-waits.ts';
 import type { Settings } from './debian-postgres.ts';
 import { ReplicatedPostgres } from './replicated-postgres.ts';
@@ -42,6 +43,22 @@ export class FailoverStage {
   async stateOf(clients: Clients, clusterId: string): Promise<string> {
     const { cluster } = await clients.registry.getCluster({ clusterId });
     return ClusterState[cluster?.state ?? 0] ?? '';
+  }
+
+  /** Resolves when the servers have written down that commits wait for the standby. */
+  async untilSynchronous(): Promise<void> {
+    await eventually(async () => {
+      const [newest] = await this.lineage();
+      return newest?.synchronous === true ? true : undefined;
+    });
+  }
+
+  /** What the servers took for their database, the newest first. */
+  async lineage(): Promise<readonly { timeline: number; synchronous: boolean; reason: string }[]> {
+    return await withClient(this.postgres.database.superuserUrl, async (client) => {
+      const text = 'SELECT timeline, synchronous, reason FROM lineage ORDER BY number DESC';
+      return (await client.query(text)).rows;
+    });
   }
 
   /** The records are what their heads, and the signatures on them, say. */

@@ -87,16 +87,22 @@ export class ReplicatedPostgres {
     });
   }
 
-  /** Makes commits wait for the standby, or for nobody. Resolves when it holds for new connections and old ones. */
-  async waitForStandby(is: boolean): Promise<void> {
-    await this.#primary.query(`ALTER SYSTEM SET synchronous_standby_names = '${is ? '*' : ''}'`);
+  /** From here on commits wait for the standby. */
+  async waitForStandby(): Promise<void> {
+    await this.#primary.query(`ALTER SYSTEM SET synchronous_standby_names = '*'`);
     await this.#primary.query('SELECT pg_reload_conf()');
     await eventually(async () => {
-      const [row] = await this.#primary.query<{ names: string }>(
-        `SELECT current_setting('synchronous_standby_names') AS names`,
+      const [sender] = await this.#primary.query<{ isWaitedFor: boolean }>(
+        `SELECT sync_state = 'sync' AS "isWaitedFor" FROM pg_stat_replication`,
       );
-      return (row?.names !== '') === is ? true : undefined;
+      return sender?.isWaitedFor === true ? true : undefined;
     });
+  }
+
+  /** The primary goes down at once and comes back, as it was on disk. */
+  async restartPrimary(): Promise<void> {
+    await this.#primary.crash();
+    await this.#primary.start();
   }
 
   /** The primary is gone without a word, the standby takes its place, and its address. */
