@@ -48,10 +48,12 @@ export class FailoverLoad {
   async expectKept(clients: Clients): Promise<void> {
     const indexes = this.answered.map(({ verified }) => verified.logIndex);
     expect(new Set(indexes).size).toBe(indexes.length);
-    for (const { requestId, packedLeaves, response } of this.answered) {
-      const again = await this.#caller.anchor(clients, packedLeaves, { requestId });
-      expect(again.response).toMatchObject({ replayed: true, record: response.record });
-    }
+    await Promise.all(
+      this.answered.map(async ({ requestId, packedLeaves, response }) => {
+        const again = await this.#caller.anchor(clients, packedLeaves, { requestId });
+        expect(again.response).toMatchObject({ replayed: true, record: response.record });
+      }),
+    );
   }
 
   async #run(clients: Clients): Promise<void> {

@@ -49,10 +49,10 @@ afterEach(async () => {
 
 test('under load: nothing acknowledged is lost, and service resumes by itself', async () => {
   const load = new FailoverLoad([one, other], log.caller, 4);
-  await load.whenAnswered(200);
+  await load.whenAnswered(100);
   await stage.postgres.failOver();
   const before = load.answered.length;
-  await load.whenAnswered(before + 200);
+  await load.whenAnswered(before + 100);
   await load.stop();
   expect(load.resent).toBeGreaterThan(0);
   await load.expectKept(other);
