@@ -61,7 +61,8 @@ export function judgeLineage(known: KnownLineage | undefined, view: LineageView)
   if (!isSame(newest, view)) {
     return { kind: 'changed', trusted: isTrusted(known, newest, view), reason: describe(newest, view) };
   }
-  if (known !== undefined && known.number === newest.number && view.lsn < known.lsn) {
+  const endsEarlier = known !== undefined && view.lsn < known.lsn;
+  if (endsEarlier && known.number === newest.number) {
     return { kind: 'changed', trusted: false, reason: describe(known, view) };
   }
   // Seen without a standby, and not written down: then it counts from the next row on, which reaches the standby.
@@ -72,7 +73,7 @@ export function judgeLineage(known: KnownLineage | undefined, view: LineageView)
       : 'commits wait for no standby any more';
     return { kind: 'durability', reason };
   }
-  return known !== undefined && !isSame(known, view)
+  return known !== undefined && (endsEarlier || !isSame(known, view))
     ? { kind: 'noticedElsewhere', reason: newest.reason }
     : { kind: 'same' };
 }

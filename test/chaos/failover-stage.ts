@@ -26,8 +26,10 @@ export class FailoverStage {
   }
 
   async startServer(): Promise<ServerProcess> {
-    const { databaseUrl } = this.postgres.database;
-    const server = await startServerProcess({ databaseUrl, seed: this.seed });
+    const url = new URL(this.postgres.database.databaseUrl);
+    // So that it can be told from the others in pg_stat_activity.
+    url.searchParams.set('application_name', `server${this.#servers.length + 1}`);
+    const server = await startServerProcess({ databaseUrl: url.href, seed: this.seed });
     this.#servers.push(server);
     return server;
   }

@@ -1,4 +1,4 @@
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, beforeEach, expect, jest, test } from '@jest/globals';
 import pg from 'pg';
 import { leavesNamed } from '../integration/careful-caller.ts';
 import type { ServerProcess } from '../integration/server-process.ts';
@@ -10,6 +10,9 @@ import { HandedOut } from './handed-out.ts';
 // Every commit waits for the standby, which then takes over: nobody has to do anything, and nothing that was answered or
 // signed is missing. What a commit that waits has written can be seen before the standby has it, though, and a failover takes
 // it back.
+
+// Nothing here waits long, but for what does not come.
+jest.setTimeout(60_000);
 
 const APPEND = /INSERT INTO heads/;
 const CONFIRM = /FOR SHARE/;

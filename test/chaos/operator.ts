@@ -48,13 +48,18 @@ export class Operator {
    * @param variables that the page leaves open, such as CLUSTER
    */
   async follow(beginning: string, variables: Readonly<Record<string, string>> = {}): Promise<Ran> {
-    const [line, ...others] = DOCUMENTED.filter((documented) => documented.startsWith(beginning));
+    const [line, ...others] = DOCUMENTED.filter((documented) => `${documented}\n`.startsWith(beginning));
     if (line === undefined || others.length > 0) {
       throw new Error(
         `${others.length + (line === undefined ? 0 : 1)} lines of the page begin with "${beginning}"`,
       );
     }
     this.followed.add(line);
+    return await this.run(line, variables);
+  }
+
+  /** Anything else. */
+  async run(line: string, variables: Readonly<Record<string, string>> = {}): Promise<Ran> {
     const child = spawn('bash', ['-euo', 'pipefail', '-c', line], {
       cwd: this.#directory,
       env: {

@@ -78,8 +78,9 @@ describe('another database', () => {
 
   test('whose WAL ends earlier is a backup in the old place, unless another server has said so', () => {
     expect(judgeLineage(KNOWN, { ...VIEW, lsn: 99n })).toEqual(doubted(/ends at 0\/63, before at 0\/64/));
-    const newest = { ...ENTRY, number: 4 };
-    expect(judgeLineage(KNOWN, { ...VIEW, newest, lsn: 99n })).toEqual({ kind: 'same' });
+    const newest = { ...ENTRY, number: 4, reason: 'found out' };
+    const told = { kind: 'noticedElsewhere', reason: 'found out' };
+    expect(judgeLineage(KNOWN, { ...VIEW, newest, lsn: 99n })).toEqual(told);
   });
 });
 
