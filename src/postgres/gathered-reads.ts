@@ -1,3 +1,5 @@
+import { StorageError } from '../notary/storage.ts';
+
 /** More than this go in several statements, so that one answer stays small. */
 const MAX_KEYS = 64;
 
@@ -15,7 +17,7 @@ export class GatheredReads<Key, Value> {
   readonly #read: (keys: readonly Key[]) => Promise<readonly Value[]>;
   #asked: Asked<Key, Value>[] = [];
 
-  /** @param read answers one value for each key, in their order; where it rejects all are rejected */
+  /** @param read answers one value for each key, in their order; where it rejects several, each is read alone */
   constructor(read: (keys: readonly Key[]) => Promise<readonly Value[]>) {
     this.#read = read;
   }
@@ -40,7 +42,13 @@ export class GatheredReads<Key, Value> {
       const values = await this.#read(asked.map(({ key }) => key));
       for (const [i, { resolve }] of asked.entries()) resolve(values[i] as Value);
     } catch (error) {
-      for (const { reject } of asked) reject(error);
+      // One row that cannot be read is of no concern to those who asked for others. Where the database is away, they all are.
+      if (asked.length > 1 && !isUnavailable(error)) for (const one of asked) void this.#answer([one]);
+      else for (const { reject } of asked) reject(error);
     }
   }
+}
+
+function isUnavailable(error: unknown): boolean {
+  return error instanceof StorageError && error.code === 'UNAVAILABLE';
 }

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { StorageError } from '../../src/notary/storage.ts';
 import { GatheredReads } from '../../src/postgres/gathered-reads.ts';
 import { openTestDatabase, type TestDatabase } from '../support/database.ts';
 import { buildLog } from './log-builder.ts';
@@ -19,14 +20,23 @@ describe('reads of one turn of the event loop', () => {
     expect(statements).toEqual([[1, 2], [3]]);
   });
 
-  test('are split where they are many, and fail together only with their own statement', async () => {
+  /** Which of 100 fail where a statement with number 70 in it fails like this. */
+  async function failuresOf(code: 'UNAVAILABLE' | 'CORRUPT'): Promise<number[]> {
     const reads = new GatheredReads(async (keys: readonly number[]) => {
-      if (keys.includes(70)) throw new Error('away');
+      if (keys.includes(70)) throw new StorageError(code, 'for a test');
       return keys;
     });
     const results = await Promise.allSettled(Array.from({ length: 100 }, (_, i) => reads.get(i)));
-    const failed = results.flatMap(({ status }, i) => (status === 'rejected' ? [i] : []));
-    expect(failed).toEqual(Array.from({ length: 36 }, (_, i) => 64 + i));
+    return results.flatMap(({ status }, i) => (status === 'rejected' ? [i] : []));
+  }
+
+  test('are split where they are many, and fail together only with their own statement', async () => {
+    expect(await failuresOf('UNAVAILABLE')).toEqual(Array.from({ length: 36 }, (_, i) => 64 + i));
+  });
+
+  // Seen red when one error was everybody's: a damaged row of one cluster failed the reads of another.
+  test('are read alone where one of them cannot be read', async () => {
+    expect(await failuresOf('CORRUPT')).toEqual([70]);
   });
 });
 
