@@ -3,6 +3,16 @@ import { expect, test } from '@jest/globals';
 import { runChaos } from './run-chaos.ts';
 import { FAULT_KINDS } from './schedule.ts';
 
+// Seen red, by the rule in quotes and often by others too, with
+// - members answered before storage.append in Sequencer: "every answered anchor is there once, with the answered index"
+// - dedup by request_id taken out of the append, the sequencer and the unique index: "no request_id has two anchors"
+// - a lost answer taken for success: "checkpoints are consistent with one another"
+// - a lost answer taken for a refusal: "no log is refused anchors in the end", and calls that were never answered
+// - a checkpoint signed before its append: "only committed heads are signed"
+// - created_at taken from the clock alone, which differs from server to server: "created_at never goes back"
+// - connections that say nothing never given up: "everything is answered in the end"
+// - process.exit(1) on SIGTERM: the ends of the servers.
+
 const seed = process.env.QM_CHAOS_SEED || randomBytes(4).toString('hex');
 const seconds = Number(process.env.QM_CHAOS_SECONDS || 45);
 

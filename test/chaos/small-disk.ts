@@ -5,6 +5,7 @@ import { promisify } from 'node:util';
 const run = promisify(execFile);
 
 const ROOMY = '2g';
+const FILL_ATTEMPTS = 50;
 
 /**
  * A file system of its own (tmpfs) that can be made full and roomy again: writes then fail with the kernel's own ENOSPC. Its
@@ -37,8 +38,16 @@ export class SmallDisk {
 
   /** Not a byte more than there is. */
   async fill(): Promise<void> {
-    const { blocks, bfree, bsize } = await statfs(this.path);
-    await run('mount', ['-o', `remount,size=${(blocks - bfree) * bsize}`, this.path]);
+    for (let attempt = 1; ; attempt++) {
+      const { blocks, bfree, bsize } = await statfs(this.path);
+      try {
+        await run('mount', ['-o', `remount,size=${(blocks - bfree) * bsize}`, this.path]);
+        return;
+      } catch (error) {
+        // Refused where more has been written meanwhile.
+        if (attempt === FILL_ATTEMPTS) throw error;
+      }
+    }
   }
 
   async makeRoom(): Promise<void> {
