@@ -36,6 +36,7 @@ function hasherOver(sha256: Sha256): TreeHasher {
     }
     return out;
   };
+  const nodeHashes = (packed: Uint8Array) => row(packed, 1, 2 * HASH_SIZE);
   return {
     leafHash: (entry) => row(entry, 0, entry.length),
     nodeHash: (left, right) => {
@@ -46,7 +47,12 @@ function hasherOver(sha256: Sha256): TreeHasher {
       return sha256(input);
     },
     leafHashes: (packed) => row(packed, 0, HASH_SIZE),
-    nodeHashes: (packed) => row(packed, 1, 2 * HASH_SIZE),
+    nodeHashes,
+    subtreeHash: (packed) => {
+      let hashes = packed;
+      while (hashes.length > HASH_SIZE) hashes = nodeHashes(hashes);
+      return hashes;
+    },
   };
 }
 

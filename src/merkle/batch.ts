@@ -51,7 +51,7 @@ export function* hashBatchInSlices(
   for (let tile = 0; tile < fullTiles; tile++) {
     if (tile > 0 && tile % tilesPerSlice === 0) yield;
     const leaves = packedLeaves.subarray(tile * TILE_SIZE, (tile + 1) * TILE_SIZE);
-    rows.push(1, hashOfFullTile(hasher, hasher.leafHashes(leaves)));
+    rows.push(1, hasher.subtreeHash(hasher.leafHashes(leaves)));
   }
   const rest = packedLeaves.subarray(fullTiles * TILE_SIZE);
   return { leafCount, root: rows.root(hasher.leafHashes(rest)), nodes: rows.nodes };
@@ -103,7 +103,7 @@ class NodeRows {
     row.length += HASH_SIZE;
     if (row.length % TILE_SIZE !== 0) return;
     const end = row.start + row.length;
-    this.push(level + 1, hashOfFullTile(this.#hasher, this.nodes.subarray(end - TILE_SIZE, end)));
+    this.push(level + 1, this.#hasher.subtreeHash(this.nodes.subarray(end - TILE_SIZE, end)));
   }
 
   /** The root over the last, unfilled tile of every level. */
@@ -120,13 +120,6 @@ class NodeRows {
     });
     return rootFrom(this.#hasher, this.#leafCount, tiles.subtree).slice();
   }
-}
-
-/** Levels 1 to 8 above a row of 256 hashes. */
-function hashOfFullTile(hasher: TreeHasher, row: Uint8Array): Uint8Array {
-  let hashes = row;
-  while (hashes.length > HASH_SIZE) hashes = hasher.nodeHashes(hashes);
-  return hashes;
 }
 
 function nodesInRow(leafCount: number, level: number): number {

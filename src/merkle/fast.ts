@@ -1,6 +1,6 @@
 import { checkHash, countHashes } from './hash.ts';
 import { LEAF_PREFIX, NODE_PREFIX, type TreeHasher } from './hasher.ts';
-import { countPairs, portableHasher } from './portable.ts';
+import { checkComplete, countPairs, portableHasher } from './portable.ts';
 import { BLOCK_SIZE, HASH_SIZE, INPUT, LANES, MAX_INPUT, OUTPUT, type Sha256Exports } from './wasm/layout.ts';
 import { sha256Module } from './wasm/module.ts';
 
@@ -84,6 +84,19 @@ function hasherOf(wasm: Sha256Exports): TreeHasher {
     nodeHashes(packedPairs) {
       countPairs(packedPairs);
       return hashRow(wasm.nodes, packedPairs, 2 * HASH_SIZE);
+    },
+
+    subtreeHash(packedHashes) {
+      checkComplete(packedHashes);
+      let row = packedHashes;
+      while (row.length > MAX_INPUT) row = hashRow(wasm.nodes, row, 2 * HASH_SIZE);
+      // From here on rows stay in memory: arrays for each of them would cost the garbage collector more than the hashing.
+      memory.set(row, INPUT);
+      for (let pairs = row.length / HASH_SIZE / 2; pairs >= 1; pairs /= 2) {
+        wasm.nodes(Math.ceil(pairs / LANES));
+        memory.copyWithin(INPUT, OUTPUT, OUTPUT + pairs * HASH_SIZE);
+      }
+      return memory.slice(INPUT, INPUT + HASH_SIZE);
     },
   };
 }

@@ -28,6 +28,14 @@ export interface TreeHasher {
    * @throws MerkleError BAD_HASH when the length is not a multiple of 64
    */
   nodeHashes(packedPairs: Uint8Array): Uint8Array;
+
+  /**
+   * The hash of a complete subtree from the hashes of its bottom row: `nodeHashes` again and again until one is left.
+   *
+   * @param packedHashes N * 32 bytes, N a power of two
+   * @throws MerkleError BAD_HASH for any other N
+   */
+  subtreeHash(packedHashes: Uint8Array): Uint8Array;
 }
 
 /** First byte of a leaf's input: it keeps an entry from being passed off as a node (RFC 6962 section 2.1). */

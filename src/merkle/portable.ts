@@ -37,7 +37,24 @@ export const portableHasher: TreeHasher = {
   nodeHashes(packedPairs) {
     return hashRow(packedPairs, countPairs(packedPairs), NODE_PREFIX, NODE_INPUT_SIZE);
   },
+
+  subtreeHash(packedHashes) {
+    checkComplete(packedHashes);
+    let row: Uint8Array = packedHashes.slice();
+    while (row.length > HASH_SIZE) row = portableHasher.nodeHashes(row);
+    return row;
+  },
 };
+
+/** @throws MerkleError BAD_HASH for a row that is not the bottom of a complete subtree */
+export function checkComplete(packedHashes: Uint8Array): void {
+  const count = countHashes(packedHashes, 'packed hashes');
+  if (count > 0 && Number.isInteger(Math.log2(count))) return;
+  throw new MerkleError(
+    'BAD_HASH',
+    `the bottom row of a complete subtree has a power of two of hashes, not ${count}`,
+  );
+}
 
 /**
  * The number of pairs in a packed row.

@@ -72,6 +72,21 @@ describe.each<[string, TreeHasher]>([
     },
   );
 
+  // Seen red with rows left where they were written, with the last of a row left behind, and with one row too few.
+  test('hashes complete subtrees of every size, larger ones than its memory too', () => {
+    for (let count = 1; count <= (4 * MAX_INPUT) / 32; count *= 2) {
+      const packed = random(count * 32);
+      let row: Uint8Array = packed;
+      while (row.length > 32) row = rowByNode(row, 64, 1);
+      expect([count, hasher.subtreeHash(packed)]).toEqual([count, row]);
+      expect(hasher.subtreeHash(packed).buffer).not.toBe(packed.buffer);
+    }
+    for (const bytes of [0, 33, 96, 5 * 32]) {
+      const refused = () => hasher.subtreeHash(random(bytes));
+      expect(refused).toThrow(expect.objectContaining({ code: 'BAD_HASH' }));
+    }
+  });
+
   test('hashes entries of every length up to five blocks, and around its longest message', () => {
     const lengths = [
       ...Array(320).keys(),
