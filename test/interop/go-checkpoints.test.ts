@@ -80,7 +80,9 @@ describe('checkpoints and keys, to Go', () => {
       .map((bytes) => Buffer.from(bytes).toString())
       .filter((vkey) => Buffer.from(vkey).length === Buffer.from(log.vkey).length);
     expect(keys.length).toBeGreaterThan(log.vkey.length * 6);
-    const [name, keyId, key] = log.vkey.split(/\+([^+]+)\+/) as [string, string, string];
+    // The key itself may have a `+`, or two.
+    const parts = /^([^+]+)\+([^+]+)\+(.+)$/.exec(log.vkey)?.slice(1);
+    const [name, keyId, key] = parts as [string, string, string];
     const accepted = await acceptedOf(keys.map((vkey) => verifiers.checkpoint(note, vkey)));
     // The id is read as hexadecimal of either case; every other letter counts.
     for (const i of accepted) {
