@@ -51,8 +51,6 @@ export class PostgresHost {
   }
 }
 
-export type Settings = Readonly<Record<string, string>>;
-
 /** One PostgreSQL 15 of Debian's packages: the real programs, on a data directory and a port of its own. */
 export class DebianPostgres {
   readonly port: number;
@@ -91,8 +89,8 @@ export class DebianPostgres {
     return `postgres://postgres@127.0.0.1:${this.port}/postgres`;
   }
 
-  async start(settings: Settings = {}): Promise<void> {
-    const all = { ...SETTINGS, port: String(this.port), ...settings };
+  async start(): Promise<void> {
+    const all = { ...SETTINGS, port: String(this.port) };
     const options = Object.entries(all).map(([name, value]) => `-c ${name}='${value}'`);
     await this.#host.run(
       'pg_ctl',

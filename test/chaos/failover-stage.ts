@@ -1,37 +1,72 @@
 import { randomBytes } from 'node:crypto';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { status } from '@grpc/grpc-js';
 import { expect } from '@jest/globals';
 import { ClusterState } from '#gen/quartermaster/v1/registry_pb.js';
 import { type Anchored, CarefulCaller, leavesNamed } from '../integration/careful-caller.ts';
-import type { Clients } from '../integration/notary-under-test.ts';
-import { type ServerProcess, startServerProcess } from '../integration/server-process.ts';
+import { type Clients, ORIGIN_PREFIX } from '../integration/notary-under-test.ts';
+import {
+  type ServerProcess,
+  type ServerProcessOptions,
+  startServerProcess,
+} from '../integration/server-process.ts';
 import { failure } from '../server/edge.ts';
 import { withClient } from '../support/postgres-template.ts';
 import { eventually } from '../support/postgres-waits.ts';
-import type { Settings } from './debian-postgres.ts';
+import { rootsOf } from './log-roots.ts';
 import { ReplicatedPostgres } from './replicated-postgres.ts';
+import { SIGNATURES_FILE } from './server-environment.ts';
+import { readSignatures, signaturesFile } from './signature-log.ts';
+
+const RECORDING = join(import.meta.dirname, 'serve-recording-signatures.ts');
 
 /** Replicated Postgres, and real servers that reach it by an address which moves. */
 export class FailoverStage {
   readonly postgres: ReplicatedPostgres;
   readonly seed = new Uint8Array(randomBytes(32));
   readonly #servers: ServerProcess[] = [];
+  readonly #signatures: string;
 
-  private constructor(postgres: ReplicatedPostgres) {
+  private constructor(postgres: ReplicatedPostgres, signatures: string) {
     this.postgres = postgres;
+    this.#signatures = signatures;
   }
 
-  static async set(settings: Settings = {}): Promise<FailoverStage> {
-    return new FailoverStage(await ReplicatedPostgres.start(settings));
+  static async set(): Promise<FailoverStage> {
+    const postgres = await ReplicatedPostgres.start();
+    return new FailoverStage(postgres, await mkdtemp(join(tmpdir(), 'quartermaster-signatures-')));
   }
 
-  async startServer(): Promise<ServerProcess> {
+  async startServer(
+    options: Pick<ServerProcessOptions, 'program' | 'environment'> = {},
+  ): Promise<ServerProcess> {
     const url = new URL(this.postgres.database.databaseUrl);
     // So that it can be told from the others in pg_stat_activity.
     url.searchParams.set('application_name', `server${this.#servers.length + 1}`);
-    const server = await startServerProcess({ databaseUrl: url.href, seed: this.seed });
+    const server = await startServerProcess({ ...options, databaseUrl: url.href, seed: this.seed });
     this.#servers.push(server);
     return server;
+  }
+
+  /** The same, but for a note of everything that it signs. */
+  startRecordingServer(): Promise<ServerProcess> {
+    const file = signaturesFile(this.#signatures, this.#servers.length);
+    return this.startServer({ program: RECORDING, environment: { [SIGNATURES_FILE]: file } });
+  }
+
+  /** Of a log that recording servers served: every head that was ever signed, and told or not, is stored. */
+  async expectSignedIsStored({ clusterId }: Log): Promise<void> {
+    const entries = await this.postgres.database.storage.listEntries(clusterId, 0, 1_000_000);
+    const roots = rootsOf(entries.map(({ record }) => record));
+    const notes = (await readSignatures(this.#signatures)).map(({ noteText }) => noteText.split('\n'));
+    const signed = notes.filter(([origin]) => origin === `${ORIGIN_PREFIX}/${clusterId}`);
+    expect(signed.length).toBeGreaterThan(0);
+    const missing = signed.filter(
+      ([, size, root]) => roots[Number(size)] !== Buffer.from(root ?? '', 'base64').toString('hex'),
+    );
+    expect(missing).toEqual([]);
   }
 
   /** A log of one anchor. */
@@ -74,6 +109,7 @@ export class FailoverStage {
   async strike(): Promise<void> {
     await Promise.all(this.#servers.map((server) => server.kill('SIGKILL')));
     await this.postgres.stop();
+    await rm(this.#signatures, { recursive: true, force: true });
   }
 }
 

@@ -27,7 +27,7 @@ beforeAll(async () => {
   stage = await FailoverStage.set();
   await stage.postgres.addStandby();
   await stage.postgres.waitForStandby();
-  [one, other] = [await stage.startServer(), await stage.startServer()];
+  [one, other] = [await stage.startRecordingServer(), await stage.startRecordingServer()];
 });
 afterAll(async () => {
   await stage?.strike();
@@ -45,7 +45,7 @@ beforeEach(async () => {
 /** Of what was signed nothing is missing; then everything is made ready for the next time. */
 afterEach(async () => {
   await handedOut.stop();
-  await handedOut.expectStored(stage.postgres.database.storage);
+  await stage.expectSignedIsStored(log);
   await stage.postgres.addStandby();
   await stage.postgres.waitForStandby();
 });

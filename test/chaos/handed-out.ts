@@ -1,7 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { status } from '@grpc/grpc-js';
-import { expect } from '@jest/globals';
-import type { Storage } from '../../src/notary/storage.ts';
 import { verifyCheckpoint } from '../../src/verify/index.ts';
 import type { CarefulCaller } from '../integration/careful-caller.ts';
 import type { Clients } from '../integration/notary-under-test.ts';
@@ -67,13 +65,5 @@ export class HandedOut {
   async stop(): Promise<void> {
     this.#stopped.abort();
     await Promise.all(this.#asking);
-  }
-
-  /** Each is a head of the stored log. */
-  async expectStored(storage: Storage): Promise<void> {
-    const heads = await storage.listHeads(this.#caller.clusterId, undefined, 1_000_000);
-    const stored = new Map(heads.map(({ size, root }) => [size, Buffer.from(root).toString('hex')]));
-    const missing = [...this.#rootOf].filter(([size, root]) => stored.get(size) !== root);
-    expect(missing).toEqual([]);
   }
 }

@@ -1,7 +1,7 @@
 import { openTestDatabase, type TestDatabase } from '../support/database.ts';
 import { createTemplate } from '../support/postgres-template.ts';
 import { eventually } from '../support/postgres-waits.ts';
-import { DebianPostgres, PostgresHost, type Settings } from './debian-postgres.ts';
+import { DebianPostgres, PostgresHost } from './debian-postgres.ts';
 import { MovingAddress } from './moving-address.ts';
 
 const STANDBY = 'standby';
@@ -35,10 +35,10 @@ export class ReplicatedPostgres {
     this.#servers.push(primary);
   }
 
-  static async start(settings: Settings = {}): Promise<ReplicatedPostgres> {
+  static async start(): Promise<ReplicatedPostgres> {
     const host = await PostgresHost.open();
     const primary = await DebianPostgres.initialize(host, 'first');
-    await primary.start(settings);
+    await primary.start();
     const address = await MovingAddress.open(primary.port);
     const replication = await MovingAddress.open(primary.port);
     const url = new URL(primary.superuserUrl);

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { NAMED_STATEMENTS } from '../support/pgbouncer.ts';
 import { type Clients, connectClients, ORIGIN_PREFIX } from './notary-under-test.ts';
 
-const PROGRAM = join(import.meta.dirname, '../../bin/quartermaster.js');
+const SERVE = [join(import.meta.dirname, '../../bin/quartermaster.js'), 'serve'];
 
 export interface Ended {
   readonly code: number | null;
@@ -28,19 +28,25 @@ export interface ServerProcessOptions {
   readonly databaseUrl: string;
   readonly seed?: Uint8Array;
   readonly environment?: Readonly<Record<string, string>>;
+  /** What to run instead of `quartermaster serve`. */
+  readonly program?: string;
 }
 
 /** `quartermaster serve`, the real program, once it says that it serves. @throws where it ends before that */
 export async function startServerProcess(options: ServerProcessOptions): Promise<ServerProcess> {
   const seed = options.seed ?? new Uint8Array(randomBytes(32));
-  const { child, ended, firstOutput } = spawnServe({
+  const environment = {
     QUARTERMASTER_DATABASE_URL: options.databaseUrl,
     QUARTERMASTER_SEED: Buffer.from(seed).toString('hex'),
     QUARTERMASTER_ORIGIN_PREFIX: ORIGIN_PREFIX,
     QUARTERMASTER_LISTEN: '127.0.0.1:0',
     QUARTERMASTER_NAMED_STATEMENTS: String(NAMED_STATEMENTS),
     ...options.environment,
-  });
+  };
+  const { child, ended, firstOutput } = spawnServe(
+    environment,
+    options.program === undefined ? SERVE : [options.program],
+  );
   const address = await Promise.race([
     firstOutput(/"address":"([^"]+)".*"msg":"serving"/),
     ended.then(({ code, stdout, stderr }) => {
@@ -65,7 +71,7 @@ export async function startServerProcess(options: ServerProcessOptions): Promise
 
 /** `quartermaster serve` with this environment and no other, for starts that are refused. */
 export async function runServe(environment: Readonly<Record<string, string>>): Promise<Ended> {
-  const { child, ended } = spawnServe(environment);
+  const { child, ended } = spawnServe(environment, SERVE);
   // A start that is wrongly not refused would wait for ever.
   const timer = setTimeout(() => child.kill('SIGKILL'), 20_000);
   const result = await ended;
@@ -73,8 +79,8 @@ export async function runServe(environment: Readonly<Record<string, string>>): P
   return result;
 }
 
-function spawnServe(environment: Readonly<Record<string, string>>) {
-  const child = spawn(process.execPath, [PROGRAM, 'serve'], {
+function spawnServe(environment: Readonly<Record<string, string>>, command: readonly string[]) {
+  const child = spawn(process.execPath, [...command], {
     env: { PATH: process.env.PATH ?? '', ...environment },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
