@@ -94,6 +94,32 @@ describe.each([
   });
 });
 
+// Nothing in the database tells, and no server remembers: only whoever kept a checkpoint.
+test('a base backup that is put in place while no server runs is noticed by the first client that kept a newer checkpoint', async () => {
+  const stage = await FailoverStage.set();
+  try {
+    const before = await stage.startServer();
+    const log = await stage.newLog(before);
+    const restore = await baseBackup(stage);
+    await log.append(before);
+    await before.kill('SIGKILL');
+    await restore();
+    const after = await stage.startServer();
+    expect(await stage.stateOf(after, log.clusterId)).toBe('ACTIVE');
+    expect(await endOf(log.append(after))).toBe('DATA_LOSS LOG_ROLLED_BACK');
+    await after.output(
+      /"level":50,[^\n]*("a caller holds a signed checkpoint of size 2, but the stored log ends at size 1")/,
+    );
+    expect(await endOf(log.append(after))).toBe(RECOVERING);
+    const unawares = { clusterId: log.clusterId, packedLeaves: leavesNamed('x') };
+    expect(await endOf(after.notary.createAnchor(unawares))).toBe(RECOVERING);
+    await log.expectServed(after, 1);
+    await stage.expectSound(log, 1);
+  } finally {
+    await stage.strike();
+  }
+});
+
 /** pg_dump, and a server that never knew the first one: roles, an empty database, pg_restore. */
 async function dump({ postgres }: FailoverStage): Promise<() => Promise<void>> {
   const { host, database, primary } = postgres;
