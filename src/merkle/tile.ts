@@ -52,6 +52,10 @@ export class Tiles {
     this.#levels[level]?.set(index, new Tile(this.#hasher, packedHashes));
   }
 
+  has(level: number, index: number): boolean {
+    return this.#levels[level]?.has(index) === true;
+  }
+
   /**
    * The hash of a complete subtree. Bound to its object, so that it can be handed to `rootFrom` and the paths.
    *

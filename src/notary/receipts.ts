@@ -44,15 +44,14 @@ export async function proveLeaves(
   );
   for (let from = 0; from < wanted.length; from += LEAVES_AT_ONCE) {
     const some = wanted.slice(from, from + LEAVES_AT_ONCE);
-    const needs = some.map(({ entry, leafIndex }) => tilesOfLeaf(entry, leafIndex));
-    const ranges = new Map<string, BatchRange>();
-    for (const { tiles } of needs) for (const { key, range } of tiles) ranges.set(key, range);
-    const packed = await storage.readBatchRanges(clusterId, [...ranges.values()]);
-    const bytes = new Map([...ranges.keys()].map((key, i) => [key, packed[i]]));
-    some.forEach(({ entry, leafIndex, anchor }, i) => {
-      const tiles = (needs[i]?.tiles ?? []).map(({ key, tile }) => ({ tile, hashes: bytes.get(key) }));
-      proofs[anchor]?.push(proveLeaf(hasher, entry, leafIndex, tiles));
-    });
+    const stored = await readTiles(storage, clusterId, some);
+    // Neighbours share their tiles, which are hashed once.
+    const hashed = new Map<number, Tiles>();
+    for (const { entry, leafIndex, anchor } of some) {
+      const tiles = hashed.get(anchor) ?? new Tiles(hasher);
+      hashed.set(anchor, tiles);
+      proofs[anchor]?.push(proveLeaf(hasher, entry, leafIndex, tiles, stored));
+    }
   }
   return proofs;
 }
@@ -86,18 +85,30 @@ export function checkLeafIndex({ anchorId, leafCount }: Entry, leafIndex: number
   );
 }
 
-/** The stored ranges that a leaf's path is made from: its 256 leaves, and a row of at most 256 hashes for each level above. */
-function tilesOfLeaf({ anchorId, leafCount }: Entry, leafIndex: number) {
-  const ids = tilesOf([{ level: 0, index: leafIndex }, ...inclusionSubtrees(leafIndex, leafCount)]);
-  const tiles = ids.map((tile) => ({
-    tile,
-    key: `${anchorId}/${tile.level}/${tile.index}`,
-    range: rangeOf(anchorId ?? '', leafCount, tile),
-  }));
-  return { tiles };
+/** Packed hashes by `keyOf`. */
+type StoredTiles = ReadonlyMap<string, Uint8Array>;
+
+const keyOf = ({ anchorId }: Entry, { level, index }: TileId) => `${anchorId}/${level}/${index}`;
+
+/** What a leaf's path is made from: its 256 leaves, and a row of at most 256 hashes for each level above. */
+function tilesOfLeaf({ leafCount }: Entry, leafIndex: number): TileId[] {
+  return tilesOf([{ level: 0, index: leafIndex }, ...inclusionSubtrees(leafIndex, leafCount)]);
 }
 
-function rangeOf(anchorId: string, leafCount: number, { level, index }: TileId): BatchRange {
+async function readTiles(
+  storage: Storage,
+  clusterId: string,
+  wanted: readonly { readonly entry: Entry; readonly leafIndex: number }[],
+): Promise<StoredTiles> {
+  const ranges = new Map<string, BatchRange>();
+  for (const { entry, leafIndex } of wanted) {
+    for (const tile of tilesOfLeaf(entry, leafIndex)) ranges.set(keyOf(entry, tile), rangeOf(entry, tile));
+  }
+  const packed = await storage.readBatchRanges(clusterId, [...ranges.values()]);
+  return new Map([...ranges.keys()].map((key, i) => [key, packed[i] ?? new Uint8Array()]));
+}
+
+function rangeOf({ anchorId = '', leafCount }: Entry, { level, index }: TileId): BatchRange {
   const inRow = Math.floor(leafCount / TILE_WIDTH ** level);
   const first = index * TILE_WIDTH;
   const count = Math.min(TILE_WIDTH, inRow - first);
@@ -106,20 +117,23 @@ function rangeOf(anchorId: string, leafCount: number, { level, index }: TileId):
     : { anchorId, column: 'nodes', first: batchNodeOffset(leafCount, level, first), count };
 }
 
+/** @param tiles of this anchor, to which what is missing is added */
 function proveLeaf(
   hasher: TreeHasher,
-  { anchorId, leafCount, root }: Entry,
+  entry: Entry,
   leafIndex: number,
-  stored: readonly { readonly tile: TileId; readonly hashes: Uint8Array | undefined }[],
+  tiles: Tiles,
+  stored: StoredTiles,
 ): LeafProof {
-  const tiles = new Tiles(hasher);
-  let leaf: Uint8Array | undefined;
-  for (const { tile, hashes } of stored) {
-    if (hashes === undefined) continue;
+  const { anchorId, leafCount, root } = entry;
+  for (const tile of tilesOfLeaf(entry, leafIndex)) {
+    const hashes = stored.get(keyOf(entry, tile));
+    if (hashes === undefined || tiles.has(tile.level, tile.index)) continue;
     tiles.put(tile.level, tile.index, tile.level === 0 ? hasher.leafHashes(hashes) : hashes);
-    const at = leafIndex - tile.index * TILE_WIDTH;
-    if (tile.level === 0 && at >= 0 && at < TILE_WIDTH) leaf = hashes.subarray(at * 32, at * 32 + 32);
   }
+  const index = Math.floor(leafIndex / TILE_WIDTH);
+  const at = (leafIndex % TILE_WIDTH) * 32;
+  const leaf = stored.get(keyOf(entry, { level: 0, index }))?.subarray(at, at + 32);
   if (leaf === undefined) throw new Error(`leaf ${leafIndex} of anchor ${anchorId} was not read`);
   const leafPath = inclusionPath(hasher, leafIndex, leafCount, tiles.subtree);
   const proven = rootFromInclusionPath(hasher, {
