@@ -58,12 +58,18 @@ export class HonestLog {
   readonly #witness: Signer;
   readonly #roots = new Map<number, Uint8Array>();
 
-  constructor(clusterId: string, seedByte: number, leafCounts: readonly number[]) {
+  /** @param foreign entries of another cluster, which no honest log has */
+  constructor(
+    clusterId: string,
+    seedByte: number,
+    leafCounts: readonly number[],
+    foreign: readonly Batch[] = [],
+  ) {
     this.clusterId = clusterId;
     this.origin = `notary.example/logs/${clusterId}`;
     this.#signers = [new Signer(this.origin, seedByte), new Signer(this.origin, seedByte + 1)];
     this.#witness = new Signer('witness.example', seedByte + 2);
-    this.batches = leafCounts.map((count, number) => this.#batch(count, number));
+    this.batches = [...leafCounts.map((count, number) => this.#batch(count, number)), ...foreign];
   }
 
   #batch(count: number, number: number): Batch {
@@ -115,6 +121,11 @@ export class HonestLog {
     return formatNote({ text, signatures: style === 2 && second ? [...lines, second] : lines });
   }
 
+  /** Its first key's signature on somebody else's text. */
+  witnessing(text: string) {
+    return this.#signers[0]!.line(text);
+  }
+
   recordPath(logIndex: number, size: number): Uint8Array[] {
     return naiveInclusionPath(logIndex, this.entries.slice(0, size));
   }
@@ -141,9 +152,12 @@ export class HonestLog {
   }
 }
 
+const FIRST = new HonestLog('7b4c2f0e-93d1-4a55-8c1e-2f6a9d3b5e70', 1, [1, 2, 3, 5, 8, 13, 4]);
+
+/** The second one shows anchors of the first as if they were in its own log: signed, but no tenant's. */
 export const LOGS: readonly HonestLog[] = [
-  new HonestLog('7b4c2f0e-93d1-4a55-8c1e-2f6a9d3b5e70', 1, [1, 2, 3, 5, 8, 13, 4]),
-  new HonestLog('6f9619ff-8b86-4011-b42d-00c04fc964ff', 11, [2, 1, 7]),
+  FIRST,
+  new HonestLog('6f9619ff-8b86-4011-b42d-00c04fc964ff', 11, [2, 1, 7], FIRST.batches.slice(2, 4)),
 ];
 
 export const VKEYS: readonly string[] = LOGS.flatMap(({ vkeys }) => vkeys);
@@ -152,6 +166,12 @@ export const VKEYS: readonly string[] = LOGS.flatMap(({ vkeys }) => vkeys);
 export const CHECKPOINTS: readonly string[] = LOGS.flatMap((log) =>
   Array.from({ length: log.size + 1 }, (_, size) => log.checkpoint(size)),
 );
+
+/** Heads of the first log that only the second one's key has signed, under its own name. */
+export const MISNAMED: readonly string[] = [1, 2, 7].map((size) => {
+  const text = formatCheckpointText({ origin: FIRST.origin, size, root: new Uint8Array(32).fill(size) });
+  return formatNote({ text, signatures: [LOGS[1]!.witnessing(text)] });
+});
 
 export function logNamed(origin: string): HonestLog | undefined {
   return LOGS.find((log) => log.origin === origin);

@@ -8,7 +8,7 @@ import {
 } from '../../../src/note/index.ts';
 import { VerificationError, verifyCheckpoint } from '../../../src/verify/index.ts';
 import { FORGED_NOTES } from '../forged-signatures.ts';
-import { CHECKPOINTS, logNamed, VKEYS } from '../honest-log.ts';
+import { CHECKPOINTS, logNamed, MISNAMED, VKEYS } from '../honest-log.ts';
 import { damagedText } from '../mutation.ts';
 import { asText, must, parsed, type Target } from '../target.ts';
 
@@ -18,16 +18,15 @@ const NATIVELY = { verifyEd25519: verifyEd25519Natively };
 /**
  * A checkpoint that verifies names an origin, a size and a root that this very log once signed.
  *
- * Seen red: with every pinned key asked, whatever the origin (a checkpoint of one log passed for another's after its first
- * line was replaced only where the signature was ignored, so also: with signatures ignored); with sizes read by `Number`
- * (`+5`, `5e0`, ` 5`); with the root read by `Buffer.from(…, 'base64')`.
+ * Seen red: with signatures ignored; with keys asked whatever their name; with sizes read by `Number` (`+5`, `5e0`); with
+ * the root read by `Buffer.from(…, 'base64')`.
  */
 export const checkpoint: Target = {
   name: 'checkpoint',
   share: 16,
   open: () => ({
     inputs: damagedText(
-      [...CHECKPOINTS, ...FORGED_NOTES],
+      [...CHECKPOINTS, ...FORGED_NOTES, ...MISNAMED],
       ['extension', '5', encodeBase64(new Uint8Array(32))],
     ),
     check(input) {

@@ -12,6 +12,10 @@ import { asBytes, must, parsed, type Target } from '../target.ts';
 const MOST = 40;
 const ENTRIES = Array.from({ length: MOST }, (_, i) => Uint8Array.of(i));
 const LEAF_HASHES = ENTRIES.map((entry) => portableHasher.leafHash(entry));
+const FORKED = Array.from({ length: MOST + 1 }, (_, size) =>
+  naiveRoot(ENTRIES.slice(0, size).map((entry) => Uint8Array.of(0xff, ...entry))),
+);
+
 /** Every true path, by what it is of. */
 const PATHS = new Map<string, readonly Uint8Array[]>();
 const inclusionPath = (index: number, size: number) =>
@@ -38,8 +42,7 @@ const inputs = fc
 /**
  * Paths and sizes that were tampered with never lead to a root that is known, except as the one true path. Both hashers agree.
  *
- * Seen red: without `sn !== 0` at the end (paths that are too short) and without `sn === 0` in the loop (too long); with the
- * first root of a consistency proof not compared.
+ * Seen red: without `sn !== 0` at the end (paths that are too short); with the first root of a consistency proof not compared.
  */
 export const path: Target = {
   name: 'path',
@@ -49,7 +52,9 @@ export const path: Target = {
     check(input) {
       const [kind = 0, a = 0, b = 0, ...damage] = asBytes(input);
       const [least, most] = a < b ? [a, b] : [b, a];
-      return kind % 2 === 0 ? inclusion(least % MOST, most, damage) : consistency(least, most, damage);
+      return kind % 4 === 0
+        ? inclusion(least % MOST, most, damage)
+        : consistency(least, most, damage, kind % 4);
     },
     growth: [{ name: 'a path of many hashes', from: 20_000, prepare: (n) => longPath(n) }],
   }),
@@ -70,12 +75,13 @@ function inclusion(index: number, size: number, damage: readonly number[]): bool
   return true;
 }
 
-function consistency(first: number, second: number, damage: readonly number[]): boolean {
+/** @param fork 2: the first root, 3: the second is one of another history */
+function consistency(first: number, second: number, damage: readonly number[], fork: number): boolean {
   if (second > MOST) return false;
   const right = consistencyPath(first, second);
   const claimed = damaged({ first, second, path: right }, damage);
-  const firstRoot = ROOTS[first];
-  const secondRoot = ROOTS[second];
+  const firstRoot = (fork === 2 ? FORKED : ROOTS)[first];
+  const secondRoot = (fork === 3 ? FORKED : ROOTS)[second];
   if (firstRoot === undefined || secondRoot === undefined) return false;
   const proof = {
     firstSize: claimed.first,
@@ -85,6 +91,8 @@ function consistency(first: number, second: number, damage: readonly number[]): 
     path: claimed.path,
   };
   if (!agreed((hasher) => verifyConsistency(hasher, proof))) return false;
+  // Of nothing everything is an extension.
+  must(fork < 2 || first === 0 || claimed.first === 0, `a fork passed from ${first} to ${second}`);
   // A path does not tell sizes apart whose trees it climbs alike; with the sizes that were signed it is the only one.
   if (claimed.first !== first || claimed.second !== second) return true;
   must(sameHashes(claimed.path, right), `another path passed from ${first} to ${second}`);

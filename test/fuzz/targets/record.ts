@@ -22,7 +22,14 @@ const SEEDS = [
   Buffer.from('{"type":"something@v9","value":[1,1e+21,"\\u0001"]}'),
   Buffer.from('{"a":{"b":[{}]},"type":""}'),
 ];
-const TEXTS = SEEDS.map((seed) => Buffer.from(seed).toString());
+const TEXTS = SEEDS.map((seed) => Buffer.from(seed).toString()).flatMap((text, i) => [
+  text,
+  // Times that Date.parse takes for others.
+  text.replace(
+    /"created_at":"[^"]*"/,
+    `"created_at":"${i % 2 === 0 ? '2025-02-30T00' : '2025-01-31T24'}:00:00.000Z"`,
+  ),
+]);
 const TOKENS = [
   '"type":"quartermaster.dev/anchor@v1"',
   '"__proto__":1,',
@@ -36,7 +43,7 @@ const TOKENS = [
  * A record that is accepted is written again byte for byte: the values that are read are all that the bytes say.
  *
  * Seen red: without the comparison with the canonical form (duplicate keys, white space); with times read by `Date.parse` alone;
- * with integers read by `Number`.
+ * with integers read by any digits.
  */
 export const record: Target = {
   name: 'record',

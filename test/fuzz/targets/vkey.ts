@@ -15,8 +15,7 @@ const OTHERS = [
 /**
  * What is accepted is the one spelling of its key, and its ID is that of the key, computed here by node:crypto.
  *
- * Seen red: without the comparison of the key ID; with `Buffer.from(encoded, 'base64')` for the strict decoder; with upper-case
- * hex taken.
+ * Seen red: without the comparison of the key ID; with `Buffer.from(encoded, 'base64')` for the strict decoder.
  */
 export const vkey: Target = {
   name: 'vkey',
