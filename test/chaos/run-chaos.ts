@@ -17,6 +17,7 @@ const CLIENTS = 16;
 const FREEZE_MS = 12_000;
 /** Answers for each client before the first fault. */
 const WARM_UP = 5;
+const WARM_UP_MS = 60_000;
 /** From the end of the last fault on: what a server needs to give up whatever hangs, and then some. */
 const SETTLE_MS = 40_000;
 
@@ -63,8 +64,13 @@ export async function runChaos({ seed, seconds, print }: ChaosOptions): Promise<
   const log = new CallLog(join(directory, CALLS_FILE));
   try {
     const clients = startClients(arena, random, log);
-    await Promise.all(clients.map((client) => client.whenAnswered(WARM_UP)));
-    const struck = await play(arena, schedule, print);
+    const isWarm = await within(
+      WARM_UP_MS,
+      clients.map((client) => client.whenAnswered(WARM_UP)),
+    );
+    const struck = isWarm
+      ? await play(arena, schedule, print)
+      : { effects: new Map(), broken: [`there were too few answers in ${WARM_UP_MS} ms without a fault`] };
     const settledMs = await settle(clients);
     const evidence = await arena.postgres.asSuperuser((client) =>
       gatherEvidence({ directory, client, databaseUrl: directUrl(arena), seed: arena.seed }),
@@ -165,13 +171,22 @@ function targetOf(fault: Fault): string {
 /** Everything is whole again: what clients still want must be answered. @returns how long that took */
 async function settle(clients: readonly ChaosClient[]): Promise<number> {
   const startedAt = performance.now();
-  const timer = new AbortController();
-  const late = delay(SETTLE_MS, undefined, { signal: timer.signal }).catch(() => undefined);
-  await Promise.race([Promise.all(clients.map((client) => client.finish())), late]);
-  timer.abort();
+  await within(
+    SETTLE_MS,
+    clients.map((client) => client.finish()),
+  );
   const settledMs = performance.now() - startedAt;
   await Promise.all(clients.map((client) => client.giveUp()));
   return settledMs;
+}
+
+/** Whether all came to an end by then. */
+async function within(timeoutMs: number, work: readonly Promise<unknown>[]): Promise<boolean> {
+  const timer = new AbortController();
+  const late = delay(timeoutMs, false, { signal: timer.signal }).catch(() => false);
+  const result = await Promise.race([Promise.all(work).then(() => true), late]);
+  timer.abort();
+  return result;
 }
 
 function directUrl({ postgres }: Arena): string {
