@@ -7,6 +7,7 @@ import { FAULT_KINDS } from './schedule.ts';
 // - members answered before storage.append in Sequencer: "every answered anchor is there once, with the answered index"
 // - dedup by request_id taken out of the append, the sequencer and the unique index: "no request_id has two anchors"
 // - a lost answer taken for success: "checkpoints are consistent with one another"
+// - an append that wrote nothing taken for one that did: "every retry gets the first answer"
 // - a lost answer taken for a refusal: "no log is refused anchors in the end", and calls that were never answered
 // - a checkpoint signed before its append: "only committed heads are signed"
 // - created_at taken from the clock alone, which differs from server to server: "created_at never goes back"
