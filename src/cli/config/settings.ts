@@ -178,7 +178,8 @@ export const SETTINGS = {
     flag: '--max-leaf-count',
     placeholder: 'count',
     parse: integerBetween(1, LARGEST_LEAF_COUNT),
-    description: 'Most leaves in one CreateAnchor call; GetLog tells it to clients.',
+    description:
+      'Most leaves in one CreateAnchor call; GetLog tells it to clients. A gateway that sends its whole backlog in one call, and cannot split it, is refused beyond this until the limit is raised (with `--max-message-bytes`, 34 bytes a leaf).',
   }),
   maxMessageBytes: withDefault('40MiB', {
     env: 'QUARTERMASTER_MAX_MESSAGE_BYTES',
