@@ -1,5 +1,6 @@
 import { type Storage, StorageError } from '../notary/storage.ts';
 import { append, appendLocked } from './appender.ts';
+import { BytesUnderWay } from './bytes-under-way.ts';
 import { checkDatabase, type DatabaseCheck, type DatabaseCheckOptions } from './check.ts';
 import { changeState, insertCluster, listClusters, readCluster, readKeys } from './cluster-store.ts';
 import { type Connection, ConnectionPool, type Connections, type Statement } from './connection-pool.ts';
@@ -49,6 +50,9 @@ export interface PostgresStorage extends Storage {
   close(): Promise<void>;
 }
 
+/** Two batches of the default limit; of the smallest that are stored apart from their anchors, more than there are connections. */
+const MAX_BATCH_BYTES_UNDER_WAY = 64 * 1024 * 1024;
+
 /** The storage port on Postgres 15 or later. Connects when first used, and again after every failure. */
 export function createPostgresStorage(options: PostgresStorageOptions): PostgresStorage {
   const namedStatements = options.namedStatements ?? true;
@@ -64,6 +68,7 @@ export function createPostgresStorage(options: PostgresStorageOptions): Postgres
   const read = <T>(work: (connection: Connection) => Promise<T>) => withConnection(pool, work);
   const lineage = new LineageWatch(options.onLineageChange ?? (() => {}));
   const writers = lookingFirst(pool, lineage);
+  const batches = new BytesUnderWay(MAX_BATCH_BYTES_UNDER_WAY);
   const write = <T>(work: (connection: Connection) => Promise<T>) =>
     withConnection(writers, async (connection) => {
       const result = await work(connection);
@@ -112,9 +117,11 @@ export function createPostgresStorage(options: PostgresStorageOptions): Postgres
     append: (group) => append(writers, group),
     appendLocked: (clusterId, build) => appendLocked(writers, clusterId, build),
     storeBatch: (clusterId, { anchorId, leaves, nodes }) =>
-      write(async (connection) => {
-        await connection.query(STORE_BATCH, [clusterId, anchorId, leaves, nodes]);
-      }),
+      batches.hold(leaves.length, () =>
+        write(async (connection) => {
+          await connection.query(STORE_BATCH, [clusterId, anchorId, leaves, nodes]);
+        }),
+      ),
 
     findEntry: (anchorId, clusterId) => entries.get({ anchorId, clusterId }),
     findEntries: (clusterId, anchorIds) =>

@@ -10,7 +10,7 @@ import type { OwnRequest } from './handler.ts';
 import { FREE_READ_BYTES, MAX_REQUEST_STREAM_BYTES } from './limits.ts';
 import type { MemoryBudget } from './memory-budget.ts';
 import type { ReadGate, Sender } from './read-gate.ts';
-import { FRAME_HEADER_BYTES, FrameHeaderReader, requestStreamOf } from './request-stream.ts';
+import { FRAME_HEADER_BYTES, FrameHeaderReader, forgetChunks, requestStreamOf } from './request-stream.ts';
 import { statusOf } from './status.ts';
 import type { UnreadAnswers } from './unread-answers.ts';
 
@@ -85,7 +85,6 @@ class Admission extends BoundedCall implements Sender {
   #expectedBytes: number | undefined;
   #arrivedBytes = 0;
   #heldBytes = 0;
-  #big = false;
   #complete = false;
   #released = false;
 
@@ -105,6 +104,7 @@ class Admission extends BoundedCall implements Sender {
     context.onRequestDone(() => {
       this.#released = true;
       this.#budget.release(this.#heldBytes);
+      this.#gate.memoryFreed();
     });
   }
 
@@ -114,7 +114,7 @@ class Admission extends BoundedCall implements Sender {
     if (this.#expectedBytes !== undefined && this.#arrivedBytes > this.#expectedBytes) {
       this.refuse('UNEXPECTED_MESSAGE', `${this.context.method.name} takes one request message`);
     }
-    if (this.#big && !this.refused && !this.#complete) this.#hold(this.#arrivedBytes);
+    if (!this.refused && !this.#complete) this.#hold(this.#arrivedBytes);
   }
 
   #readHeader(chunk: Buffer): void {
@@ -131,10 +131,14 @@ class Admission extends BoundedCall implements Sender {
     }
     this.#expectedBytes = header.messageBytes + FRAME_HEADER_BYTES;
     // What a compressed message will take is known only after it has been taken.
-    this.#big = header.compressed || header.messageBytes > FREE_READ_BYTES;
-    if (!this.#big) return;
+    const big = header.compressed || header.messageBytes > FREE_READ_BYTES;
+    if (!big) return;
     this.stream?.pause();
     this.#gate.enter(this);
+  }
+
+  get outstandingBytes(): number {
+    return Math.max(0, (this.#expectedBytes ?? 0) - this.#arrivedBytes);
   }
 
   granted(): void {
@@ -146,6 +150,10 @@ class Admission extends BoundedCall implements Sender {
       'READ_TIMEOUT',
       'the request message came too slowly while others waited: send smaller ones, or again later',
     );
+  }
+
+  refusedForMemory(): void {
+    this.#refuseForMemory();
   }
 
   /** Counts bytes when they have come, not when they are announced: announcing costs a hostile sender nothing. */
@@ -189,6 +197,7 @@ class Admission extends BoundedCall implements Sender {
   override onReceiveMessage(message: unknown): void {
     if (this.refused || this.#complete) return;
     this.#complete = true;
+    forgetChunks(this.lowest);
     this.#gate.leave(this);
     const received = message as Received<unknown>;
     if (!received.ok) {

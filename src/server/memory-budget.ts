@@ -18,6 +18,11 @@ export class MemoryBudget {
     return true;
   }
 
+  /** Big messages leave a sixteenth to small ones. */
+  get freeForBigBytes(): number {
+    return this.capacityBytes * (1 - 1 / 16) - this.#usedBytes;
+  }
+
   get full(): boolean {
     return this.#usedBytes >= this.capacityBytes;
   }

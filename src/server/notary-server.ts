@@ -24,7 +24,7 @@ import { methodTraits } from './method-traits.ts';
 import { notaryService } from './notary-service.ts';
 import { OpenCalls } from './open-calls.ts';
 import { readDeadline } from './read-deadline.ts';
-import { ReadGate } from './read-gate.ts';
+import { type GateMemory, ReadGate } from './read-gate.ts';
 import { addReflection } from './reflection.ts';
 import { registryService } from './registry-service.ts';
 import { smallMessage } from './small-message.ts';
@@ -76,13 +76,19 @@ export function createNotaryServer(options: NotaryServerOptions): NotaryServer {
   const traitsOf = methodTraits(limits.maxMessageBytes);
 
   const budget = new MemoryBudget(limits.memoryBudgetBytes);
+  const unread = new UnreadAnswers(budget, limits);
+  const memory: GateMemory = {
+    capacityBytes: budget.capacityBytes,
+    freeBytes: () => budget.freeForBigBytes,
+    evictOverdue: () => unread.evictOverdue(),
+  };
   // From the network up.
   const layers: readonly Layering[] = [
     accessLog(options.logger),
     openCalls.layer,
     ...(options.authenticate === undefined ? [] : [authentication(options.authenticate)]),
     readDeadline(limits.readDeadlineMs),
-    admission(new ReadGate(limits), budget, new UnreadAnswers(budget, limits)),
+    admission(new ReadGate({ ...limits, memory }), budget, unread),
   ];
 
   const server = new Server({

@@ -2,16 +2,32 @@
 export interface Sender {
   /** Equal for senders on one connection. */
   readonly connection: unknown;
+  /** Announced, and not here yet. */
+  readonly outstandingBytes: number;
   /** May go on; maybe during `enter`. */
   granted(): void;
   /** Must end: its time is over and others wait. `leave` has been done for it. */
   evicted(): void;
+  /** Must end: there was no memory for its message all the time that it waited. `leave` has been done for it. */
+  refusedForMemory(): void;
+}
+
+/** What the messages of those inside go into. */
+export interface GateMemory {
+  /** For big messages, at this moment. */
+  freeBytes(): number;
+  /** With nothing in it. */
+  readonly capacityBytes: number;
+  /** Gives up something that is past its time; false where there is nothing such. */
+  evictOverdue(): boolean;
 }
 
 export interface ReadGateOptions {
   readonly concurrentReads: number;
   readonly readsPerConnection: number;
   readonly readTimeoutMs: number;
+  /** Unbounded where undefined. */
+  readonly memory?: GateMemory;
   /** In milliseconds. */
   readonly now?: () => number;
 }
@@ -25,6 +41,9 @@ const CHECK_EVERY_MS = 250;
  *
  * A sender past its time loses its place only when another needs it: a gateway on a slow link with hours of events in one
  * message must get through some time, while sixteen hostile slow senders must not shut everyone else out.
+ *
+ * Who is inside has been promised the memory for the whole message. Refused one by one as memory runs out in mid-message, big
+ * senders would only ever throw away what each of them has sent: thirty-two got four batches through in forty seconds.
  */
 export class ReadGate {
   readonly #options: ReadGateOptions;
@@ -78,18 +97,54 @@ export class ReadGate {
     return false;
   }
 
+  /** Memory has become free. */
+  memoryFreed(): void {
+    if (this.#waiting.size > 0) this.#admitNext();
+  }
+
   /** Makes room for those who have waited for too long. Runs by itself while anybody waits. */
   checkTimes(): void {
+    this.#admitNext();
+    this.#refuseForMemory();
     const waitingSince = this.#now() - PATIENCE_MS;
     for (const [sender, arrivedAt] of [...this.#waiting]) {
       if (arrivedAt > waitingSince) return;
       if (!this.#waiting.has(sender)) continue;
-      this.evictOverdue(this.#isFullFor(sender.connection) ? sender.connection : undefined);
+      const evicted = this.evictOverdue(this.#isFullFor(sender.connection) ? sender.connection : undefined);
+      if (!evicted && this.#lacksMemoryFor(sender)) this.#options.memory?.evictOverdue();
     }
   }
 
+  /** Nobody is held for ever by what others have in memory: told to come again, a caller can also ask another replica. */
+  #refuseForMemory(): void {
+    const overdueSince = this.#now() - this.#options.readTimeoutMs;
+    for (const [sender, arrivedAt] of [...this.#waiting]) {
+      if (arrivedAt > overdueSince) return;
+      if (!this.#lacksMemoryFor(sender) || !this.#waiting.delete(sender)) continue;
+      sender.refusedForMemory();
+    }
+    this.#stopTimerWhenIdle();
+  }
+
   #hasPlaceFor(sender: Sender): boolean {
-    return this.#inside.size < this.#options.concurrentReads && !this.#isFullFor(sender.connection);
+    return (
+      this.#inside.size < this.#options.concurrentReads &&
+      !this.#isFullFor(sender.connection) &&
+      !this.#lacksMemoryFor(sender)
+    );
+  }
+
+  #lacksMemoryFor({ outstandingBytes }: Sender): boolean {
+    const { memory } = this.#options;
+    if (memory === undefined) return false;
+    let promisedBytes = 0;
+    for (const sender of this.#inside.keys()) promisedBytes += sender.outstandingBytes;
+    // Alone, a message may begin that only fits once others have ended: it would wait for ever for all of them at once.
+    const neededBytes =
+      promisedBytes > 0
+        ? promisedBytes + outstandingBytes
+        : Math.min(outstandingBytes, memory.capacityBytes / 2);
+    return neededBytes > memory.freeBytes();
   }
 
   #isFullFor(connection: unknown): boolean {
@@ -114,6 +169,8 @@ export class ReadGate {
     for (const sender of this.#waiting.keys()) {
       if (this.#inside.size >= this.#options.concurrentReads) break;
       if (this.#isFullFor(sender.connection)) continue;
+      // Smaller messages behind it must not take what it waits for.
+      if (this.#lacksMemoryFor(sender)) break;
       this.#waiting.delete(sender);
       this.#admit(sender);
     }

@@ -15,6 +15,17 @@ export function requestStreamOf(call: ServerInterceptingCallInterface): ServerHt
   return looksRight ? (stream as ServerHttp2Stream) : undefined;
 }
 
+/**
+ * Lets go of the chunks that a message was put together from. grpc-js keeps them in a private field until the next message of
+ * the call, which never comes: every big message would be there twice for as long as its call lasts.
+ */
+export function forgetChunks(call: ServerInterceptingCallInterface): void {
+  const decoder: unknown = Reflect.get(call, 'decoder');
+  if (typeof decoder === 'object' && decoder !== null && 'readPartialMessage' in decoder) {
+    decoder.readPartialMessage = [];
+  }
+}
+
 /** Bytes before each message: compressed or not, and the length (gRPC over HTTP2, "Length-Prefixed-Message"). */
 export const FRAME_HEADER_BYTES = 5;
 

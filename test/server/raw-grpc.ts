@@ -1,13 +1,15 @@
 import type { ClientHttp2Session, ClientHttp2Stream, Settings } from 'node:http2';
 import { connect, constants } from 'node:http2';
-import { status } from '@grpc/grpc-js';
+import { Metadata, status } from '@grpc/grpc-js';
+import { STATUS_DETAILS, type StatusDetails, statusDetails } from '../../src/rpc/status-details.ts';
 
 /** gRPC by hand over HTTP/2, for what no well-behaved client ever sends. */
 export class RawConnection {
   readonly #session: ClientHttp2Session;
 
   constructor(port: number, settings: Settings = {}) {
-    this.#session = connect(`http://127.0.0.1:${port}`, { settings });
+    // Node's default of 10 MB would have the client itself cut off the answers to bigger messages.
+    this.#session = connect(`http://127.0.0.1:${port}`, { settings, maxSessionMemory: 1_000 });
     this.#session.on('error', () => {});
   }
 
@@ -43,6 +45,7 @@ export interface RawAnswer {
   /** Name of the grpc-status; undefined where the stream ended without one. */
   readonly code: string | undefined;
   readonly message: string;
+  readonly details: StatusDetails | undefined;
   readonly httpStatus: unknown;
   readonly body: Buffer;
 }
@@ -69,6 +72,7 @@ export class RawCall {
         resolve({
           code: code === undefined ? undefined : status[Number(code)],
           message: decodeURIComponent(String(headers['grpc-message'] ?? '')),
+          details: detailsOf(headers[STATUS_DETAILS]),
           httpStatus: headers[':status'],
           body: Buffer.concat(chunks),
         });
@@ -79,6 +83,13 @@ export class RawCall {
       stream.on('close', answered);
     });
   }
+}
+
+function detailsOf(trailer: unknown): StatusDetails | undefined {
+  if (typeof trailer !== 'string') return undefined;
+  const metadata = new Metadata();
+  metadata.set(STATUS_DETAILS, Buffer.from(trailer, 'base64'));
+  return statusDetails({ metadata });
 }
 
 /** A message as gRPC frames it. */

@@ -5,7 +5,8 @@ import { ReadGate } from '../../src/server/read-gate.ts';
 
 class FakeSender implements Sender {
   readonly connection: string;
-  state: 'new' | 'inside' | 'evicted' = 'new';
+  outstandingBytes = 1;
+  state: 'new' | 'inside' | 'evicted' | 'refused' = 'new';
 
   constructor(connection: string) {
     this.connection = connection;
@@ -17,6 +18,10 @@ class FakeSender implements Sender {
 
   evicted(): void {
     this.state = 'evicted';
+  }
+
+  refusedForMemory(): void {
+    this.state = 'refused';
   }
 }
 

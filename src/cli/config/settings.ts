@@ -194,7 +194,7 @@ export const SETTINGS = {
     placeholder: 'size',
     parse: bytesBetween('1MiB', '64GiB'),
     description:
-      'Most bytes of requests held at once; calls beyond it are told to come again (RESOURCE_EXHAUSTED).',
+      'Most bytes of requests, and of big answers not yet read, held at once; calls beyond it wait, and after 10 s are told to come again (RESOURCE_EXHAUSTED). The process takes up to three times as much, for copies on their way to the database, and 192 MiB: 1 GiB at the default; see [performance.md](performance.md#memory).',
   }),
   reflection: withDefault('false', {
     env: 'QUARTERMASTER_REFLECTION',
