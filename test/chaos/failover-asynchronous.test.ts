@@ -7,7 +7,8 @@ import { RustGateway } from '../interop/rust-gateway.ts';
 import { endOf, FailoverStage, type Log, patiently } from './failover-stage.ts';
 import { DOCUMENTED, Operator } from './operator.ts';
 
-// A standby that nobody waited for is promoted without the last commits.
+// A standby that nobody waited for is promoted without the last commits. Seen red with every promoted standby trusted: the log
+// whose loss no living server remembers was forked.
 
 // Nothing here waits long, but for what does not come.
 jest.setTimeout(60_000);
