@@ -26,6 +26,8 @@ export class CuttingProxy {
   #isBlackHole = false;
   /** Tricks that were played. */
   played = 0;
+  /** Connections that black holes took. */
+  swallowed = 0;
 
   private constructor(target: number) {
     this.#target = target;
@@ -58,15 +60,10 @@ export class CuttingProxy {
     this.#armed.length = 0;
   }
 
-  /**
-   * Until it is lifted nothing moves, on new connections either. Those that there are never move again.
-   *
-   * @returns how many there are
-   */
-  blackHole(): number {
+  /** Until it is lifted nothing moves, on new connections either. Those that there are never move again. */
+  blackHole(): void {
     this.#isBlackHole = true;
-    for (const link of this.#links) link.silence();
-    return this.#links.size;
+    for (const link of this.#links) this.#swallow(link);
   }
 
   liftBlackHole(): void {
@@ -87,7 +84,12 @@ export class CuttingProxy {
     });
     this.#links.add(link);
     link.onClosed = () => this.#links.delete(link);
-    if (this.#isBlackHole) link.silence();
+    if (this.#isBlackHole) this.#swallow(link);
+  }
+
+  #swallow(link: Link): void {
+    link.silence();
+    this.swallowed++;
   }
 }
 

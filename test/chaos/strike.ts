@@ -5,8 +5,9 @@ import { type Arena, SERVERS } from './arena.ts';
 import type { Trick } from './cutting-proxy.ts';
 import type { Fault } from './schedule.ts';
 
-/** A trick that is left over by then is taken back; one that no statement has met at all waits longer. */
+/** A trick that is left over by then is taken back. */
 const ARMED_MS = 4_000;
+/** What has not taken effect at all waits longer. */
 const UNMET_MS = 15_000;
 /** By then every server is likely to have an append in flight, unless it has other troubles. */
 const GATHER_MS = 1_000;
@@ -15,7 +16,7 @@ const NO_SPACE = 'No space left on device';
 const APPEND_WAITS = `SELECT FROM pg_stat_activity
   WHERE datname = current_database() AND application_name = 'quartermaster' AND wait_event_type = 'Lock'`;
 
-/** Does a fault and undoes it. @returns how often it took effect: 0 where there was nothing to strike */
+/** Does a fault, for as long as it takes to have an effect, and undoes it. @returns how often it took effect */
 export async function strike(arena: Arena, fault: Fault, print: (line: string) => void): Promise<number> {
   switch (fault.kind) {
     case 'kill': {
@@ -50,10 +51,14 @@ export async function strike(arena: Arena, fault: Fault, print: (line: string) =
       });
     case 'black-hole': {
       const proxy = arena.proxies[fault.server]!;
-      const connections = proxy.blackHole();
-      await delay(fault.ms);
-      proxy.liftBlackHole();
-      return connections;
+      const before = proxy.swallowed;
+      proxy.blackHole();
+      try {
+        await delay(fault.ms);
+        return await eventually(async () => proxy.swallowed - before || undefined);
+      } finally {
+        proxy.liftBlackHole();
+      }
     }
     case 'cut-after-sending':
     case 'cut-before-answer':
@@ -92,12 +97,13 @@ async function crashPostgres({ postgres, proxies }: Arena, downMs: number): Prom
 
 /** All at once, and one by one. */
 async function terminateBackends({ postgres }: Arena, ms: number): Promise<number> {
-  let count = await postgres.terminateBackends(1_000);
+  const first = await eventually(async () => (await postgres.terminateBackends(1_000)) || undefined);
+  let others = 0;
   for (const end = performance.now() + ms; performance.now() < end; ) {
-    count += await postgres.terminateBackends(1);
+    others += await postgres.terminateBackends(1);
     await delay(50);
   }
-  return count;
+  return first + others;
 }
 
 /** Takes every connection, also those that servers had, and gives them back in the end. */
@@ -119,7 +125,9 @@ async function exhaustConnections({ postgres }: Arena, ms: number): Promise<numb
   };
   let terminated = 0;
   try {
-    for (const end = performance.now() + ms; performance.now() < end; ) {
+    const startedAt = performance.now();
+    const isOver = () => performance.now() > startedAt + (terminated === 0 ? UNMET_MS : ms);
+    while (!isOver()) {
       await takeAll();
       terminated += await postgres.terminateBackends(1_000);
     }
@@ -134,9 +142,12 @@ async function fillDisk({ postgres }: Arena, ms: number): Promise<number> {
   if (disk === undefined) return 0;
   const before = await postgres.countInLog(NO_SPACE);
   await disk.fill();
-  await delay(ms);
-  await disk.makeRoom();
-  return (await postgres.countInLog(NO_SPACE)) - before;
+  try {
+    await delay(ms);
+    return await eventually(async () => (await postgres.countInLog(NO_SPACE)) - before || undefined);
+  } finally {
+    await disk.makeRoom();
+  }
 }
 
 /** Another session holds the hot cluster's row; `appendsWait` resolves to how many appends wait for a lock. */
