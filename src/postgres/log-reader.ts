@@ -84,22 +84,65 @@ export async function readHeadAfter(
 
 /** Level 0 is read from the covering index of anchors alone. */
 export const READ_TILES: Statement = {
-  name: 'qm_read_tiles_1',
+  name: 'qm_read_tiles_2',
   text: `
 SELECT tile.hashes, tile.hash_count
-FROM unnest($2::int2[], $3::int8[], $4::int8[]) WITH ORDINALITY AS r(level, first, "end", n)
+FROM unnest($1::uuid[], $2::int2[], $3::int8[], $4::int8[]) WITH ORDINALITY AS r(cluster_id, level, first, "end", n)
 CROSS JOIN LATERAL (
   SELECT string_agg(h.hash, ''::bytea ORDER BY h.index) AS hashes, count(*)::int4 AS hash_count
   FROM (
     (SELECT log_index AS index, record_hash AS hash FROM anchors
-      WHERE r.level = 0 AND cluster_id = $1 AND log_index >= r.first AND log_index < r."end" ORDER BY log_index)
+      WHERE r.level = 0 AND cluster_id = r.cluster_id AND log_index >= r.first AND log_index < r."end" ORDER BY log_index)
     UNION ALL
     (SELECT index, hash FROM log_nodes
-      WHERE r.level > 0 AND cluster_id = $1 AND level = r.level AND index >= r.first AND index < r."end" ORDER BY index)
+      WHERE r.level > 0 AND cluster_id = r.cluster_id AND level = r.level AND index >= r.first AND index < r."end" ORDER BY index)
   ) h
 ) tile
 ORDER BY r.n`,
 };
+
+export interface LogTileRangeOfCluster extends LogTileRange {
+  readonly clusterId: string;
+}
+
+/** As many of the hashes of one range as there are. */
+interface StoredTile {
+  readonly hashes: Uint8Array | null;
+  readonly hash_count: number;
+}
+
+/** What there is of each range, in their order. */
+export async function readStoredTiles(
+  connection: Connection,
+  ranges: readonly LogTileRangeOfCluster[],
+): Promise<readonly (StoredTile | undefined)[]> {
+  const rows = await connection.query<StoredTile>(READ_TILES, [
+    ranges.map((range) => range.clusterId),
+    ranges.map((range) => range.level),
+    ranges.map((range) => range.first),
+    ranges.map((range) => range.first + range.count),
+  ]);
+  return ranges.map((_, i) => rows[i]);
+}
+
+/** @throws StorageError CORRUPT where there is less than was asked for */
+export function wholeTiles(
+  ranges: readonly LogTileRangeOfCluster[],
+  stored: readonly (StoredTile | undefined)[],
+): readonly Uint8Array[] {
+  return ranges.map(({ clusterId, level, first, count }, i) => {
+    const tile = stored[i];
+    const hashes = tile?.hashes ?? new Uint8Array();
+    // Keys are unique, so that as many rows as numbers in the range are all of them.
+    if (tile?.hash_count !== count || hashes.length !== count * 32) {
+      throw new StorageError(
+        'CORRUPT',
+        `cluster ${clusterId} has ${tile?.hash_count ?? 0} of the ${count} hashes of level ${level} from number ${first} on`,
+      );
+    }
+    return hashes;
+  });
+}
 
 export async function readLogTiles(
   connection: Connection,
@@ -107,22 +150,6 @@ export async function readLogTiles(
   ranges: readonly LogTileRange[],
 ): Promise<readonly Uint8Array[]> {
   if (ranges.length === 0) return [];
-  const rows = await connection.query<{ hashes: Uint8Array | null; hash_count: number }>(READ_TILES, [
-    clusterId,
-    ranges.map((range) => range.level),
-    ranges.map((range) => range.first),
-    ranges.map((range) => range.first + range.count),
-  ]);
-  return ranges.map(({ level, first, count }, i) => {
-    const row = rows[i];
-    const hashes = row?.hashes ?? new Uint8Array();
-    // Keys are unique, so that as many rows as numbers in the range are all of them.
-    if (row?.hash_count !== count || hashes.length !== count * 32) {
-      throw new StorageError(
-        'CORRUPT',
-        `cluster ${clusterId} has ${row?.hash_count} of the ${count} hashes of level ${level} from number ${first} on`,
-      );
-    }
-    return hashes;
-  });
+  const wanted = ranges.map((range) => ({ ...range, clusterId }));
+  return wholeTiles(wanted, await readStoredTiles(connection, wanted));
 }

@@ -17,7 +17,16 @@ import {
 } from './entry-reader.ts';
 import { GatheredReads } from './gathered-reads.ts';
 import { type LineageChange, LineageWatch } from './lineage.ts';
-import { listHeads, readHead, readHeadAfter, readLog, readLogTiles } from './log-reader.ts';
+import {
+  type LogTileRangeOfCluster,
+  listHeads,
+  readHead,
+  readHeadAfter,
+  readLog,
+  readLogTiles,
+  readStoredTiles,
+  wholeTiles,
+} from './log-reader.ts';
 import { findLostStatements } from './pooler.ts';
 import { toStorageError } from './sql-state.ts';
 
@@ -83,6 +92,9 @@ export function createPostgresStorage(options: PostgresStorageOptions): Postgres
   const batchBytes = new GatheredReads((ranges: readonly BatchRangeOfCluster[]) =>
     read((connection) => readBatchBytes(connection, ranges)),
   );
+  const tiles = new GatheredReads((ranges: readonly LogTileRangeOfCluster[]) =>
+    read((connection) => readStoredTiles(connection, ranges)),
+  );
 
   return {
     createCluster: (created) =>
@@ -112,7 +124,11 @@ export function createPostgresStorage(options: PostgresStorageOptions): Postgres
         const [row] = await connection.query<{ readonly stored: boolean }>(CONFIRM, [clusterId, size, root]);
         return row?.stored === true;
       }),
-    readLogTiles: (clusterId, ranges) => read((connection) => readLogTiles(connection, clusterId, ranges)),
+    async readLogTiles(clusterId, ranges) {
+      if (!areFew(ranges)) return read((connection) => readLogTiles(connection, clusterId, ranges));
+      const wanted = ranges.map((range) => ({ ...range, clusterId }));
+      return wholeTiles(wanted, await Promise.all(wanted.map((range) => tiles.get(range))));
+    },
 
     append: (group) => append(writers, group),
     appendLocked: (clusterId, build) => appendLocked(writers, clusterId, build),
@@ -134,8 +150,7 @@ export function createPostgresStorage(options: PostgresStorageOptions): Postgres
       read((connection) => firstLogIndexSince(connection, clusterId, createdAtMs)),
     async readBatchRanges(clusterId, ranges) {
       const wanted = ranges.map((range) => ({ ...range, clusterId }));
-      const few = wanted.length <= FEW_RANGES && wanted.every(({ count }) => count <= SMALL_RANGE);
-      const stored = few
+      const stored = areFew(ranges)
         ? await Promise.all(wanted.map((range) => batchBytes.get(range)))
         : await read((connection) => readBatchBytes(connection, wanted));
       return wholeRanges(wanted, stored);
@@ -157,7 +172,11 @@ export function createPostgresStorage(options: PostgresStorageOptions): Postgres
   };
 }
 
-/** What one leaf needs of a batch: a row of leaves, and one of nodes for each level above. More go in a statement of their own. */
+/** What one proof needs of a batch or of a log: a row of hashes for each level. More go in a statement of their own. */
+function areFew(ranges: readonly { readonly count: number }[]): boolean {
+  return ranges.length <= FEW_RANGES && ranges.every(({ count }) => count <= SMALL_RANGE);
+}
+
 const FEW_RANGES = 4;
 const SMALL_RANGE = 256;
 

@@ -49,7 +49,7 @@ describe('anchors and leaves that are read together', () => {
     await database.close();
   });
 
-  // Seen red with each of the two statements blind to the cluster, and with leaves answered in another order.
+  // Seen red with each of the three statements blind to the cluster, and with leaves answered in another order.
   test('are each their own, whatever cluster they are in and whoever asks beside', async () => {
     const { storage } = database;
     const [one, two] = [await buildLog(storage, [3]), await buildLog(storage, [2])];
@@ -86,5 +86,18 @@ describe('anchors and leaves that are read together', () => {
     expect(read[0]).toMatchObject({ value: [bytesOf(second!.anchorId!)] });
     expect(read[2]).toMatchObject({ value: [bytesOf(other!.anchorId!)] });
     expect(read[1]).toMatchObject({ reason: { code: 'CORRUPT' } });
+
+    const tileOf = (clusterId: string, first: number, count: number) =>
+      storage.readLogTiles(clusterId, [{ level: 0, first, count }]);
+    const tiles = await Promise.allSettled([
+      tileOf(two.clusterId, 1, 1),
+      tileOf(one.clusterId, 1, 2),
+      tileOf(two.clusterId, 1, 2),
+    ]);
+    const hashesOf = ({ entries }: typeof one, first: number) =>
+      new Uint8Array(Buffer.concat(entries.slice(first).map(({ recordHash }) => recordHash)));
+    expect(tiles[0]).toMatchObject({ value: [hashesOf(two, 1)] });
+    expect(tiles[1]).toMatchObject({ value: [hashesOf(one, 1)] });
+    expect(tiles[2]).toMatchObject({ reason: { code: 'CORRUPT' } });
   });
 });
