@@ -19,7 +19,7 @@ const NATIVELY = { verifyEd25519: verifyEd25519Natively };
  * A checkpoint that verifies names an origin, a size and a root that this very log once signed.
  *
  * Seen red: with signatures ignored; with keys asked whatever their name; with sizes read by `Number` (`+5`, `5e0`); with
- * the root read by `Buffer.from(…, 'base64')`.
+ * non-canonical base64 taken.
  */
 export const checkpoint: Target = {
   name: 'checkpoint',

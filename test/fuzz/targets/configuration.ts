@@ -86,8 +86,7 @@ const sources = fc
  * A configuration is refused with one CliError, which never shows a secret; what is accepted lies within the bounds that the
  * layers below demand, so that no server starts and fails then.
  *
- * Seen red: with a seed's value shown in its mistake; with `Number` for `integerBetween` (`1e3`, ` 5`); with the prefix's
- * length not bounded.
+ * Seen red: with a seed's value shown in its mistake; with `Number` for `integerBetween` (`1e3`, ` 5`).
  */
 export const configuration: Target = {
   name: 'configuration',

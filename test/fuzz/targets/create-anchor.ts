@@ -47,7 +47,7 @@ const field = fc
  * The reader by hand against the generated one of protobuf-es: what both accept says the same, what only one accepts is one of
  * the differences that are meant (see `meantToBeRefused`).
  *
- * Seen red: with a wire type that is not the field's own taken for it; with tags of more than 32 bits.
+ * Seen red: with a wire type that is not the field's own taken for it; with gaps left where leaves of another length were.
  */
 export const createAnchor: Target = {
   name: 'create-anchor',

@@ -47,8 +47,7 @@ const ANSWER_MS = 15_000;
  * Bytes on the wire of a running server: [path, headers, how the body is cut, body], or, where the path is 255, bytes on a
  * bare connection. Each call ends, no answer blames the server, and the next caller is served.
  *
- * Seen red: with the length of a message taken from its header before it has come; with decompression left to grpc-js alone,
- * which answers INTERNAL; with a deserializer that throws.
+ * Seen red: with a deserializer that throws, which grpc-js answers INTERNAL to.
  */
 export const frames: Target = {
   name: 'frames',

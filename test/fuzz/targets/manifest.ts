@@ -27,7 +27,7 @@ const TOKENS = [
  * a batch that it calls anchored has all its lines, in order, under one anchor.
  *
  * Seen red: with shapes looked up in a plain object (`"type":"valueOf"` was a TypeError, `"type":"toString"` an entry); with
- * lines counted before their batch has ended.
+ * the anchors of lines not compared.
  */
 export const manifest: Target = {
   name: 'manifest',

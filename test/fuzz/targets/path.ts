@@ -36,7 +36,7 @@ const STRANGE = [
 
 /** Four numbers choose a true proof, each two that follow damage it. */
 const inputs = fc
-  .tuple(fc.nat(1), fc.nat(MOST), fc.nat(MOST), fc.array(fc.tuple(fc.nat(9), fc.nat(255)), { maxLength: 4 }))
+  .tuple(fc.nat(3), fc.nat(MOST), fc.nat(MOST), fc.array(fc.tuple(fc.nat(9), fc.nat(255)), { maxLength: 4 }))
   .map(([kind, a, b, damage]) => Uint8Array.from([kind, a, b, ...damage.flat()]));
 
 /**

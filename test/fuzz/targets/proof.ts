@@ -36,8 +36,7 @@ const GOLDEN = claim(
  * A `.tlog-proof` that parses is written again as it was; one that verifies says of the leaf what is true of it: this log,
  * this anchor, this place in it, this entry, this head.
  *
- * Seen red: without the check of the path's length (too long, and too short); with the record's cluster not compared with the
- * origin; with non-canonical base64 taken; with the leaf index not held to the leaf count.
+ * Seen red: with the record's cluster not compared with the origin; with non-canonical base64 taken.
  */
 export const proof: Target = {
   name: 'proof',

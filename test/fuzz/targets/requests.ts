@@ -82,7 +82,7 @@ const SEEDS = fc.sample(messages, { seed: 2, numRuns: 150 });
  * Every request that decodes is refused with a status of the caller's making or reaches the notary with arguments that storage
  * can be asked with. Never INTERNAL, never a status that HTTP/2 or a client would stumble over.
  *
- * Seen red: with `treeSize` unbounded; with NUL taken in texts; with violations quoted whole; without the check of nanos.
+ * Seen red: with `treeSize` unbounded; with NUL taken in texts; with times of any year.
  */
 export const requests: Target = {
   name: 'requests',

@@ -39,8 +39,8 @@ const inputs = fc
  * truth: it signs no head that it did not commit, hands out no receipt of what was not anchored, and names no key that is not
  * derived from its seed.
  *
- * Seen red: with a head's mac not checked; with retired keys taken as they are stored, which made a stranger's key one of the
- * log's own; without the recomputed root of a stored head; without the check of a proof before it is handed out.
+ * Seen red: with retired keys taken as they are stored, which made a stranger's key one of the log's own; without the recomputed
+ * root of a stored head; without the check of a proof before it is handed out.
  */
 export const rows: Target = {
   name: 'rows',
