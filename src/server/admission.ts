@@ -191,7 +191,11 @@ class Admission extends BoundedCall implements Sender {
       callback();
     });
     const unreadBytes = stream?.writableLength ?? 0;
-    if (stream !== undefined && unreadBytes > FREE_READ_BYTES) this.#unread.add(stream, unreadBytes);
+    if (stream === undefined || unreadBytes <= FREE_READ_BYTES) return;
+    // The caller hears it only if it reads on; the log says it in any case, rather than what the broken write looks like.
+    this.#unread.add(stream, unreadBytes, () =>
+      this.refuse('MEMORY_BUDGET_FULL', 'the answer was not read in time, and others needed its memory'),
+    );
   }
 
   override onReceiveMessage(message: unknown): void {

@@ -11,6 +11,7 @@ export interface UnreadAnswersOptions {
 interface Unread {
   readonly bytes: number;
   readonly sinceMs: number;
+  readonly onGivenUp: () => void;
 }
 
 /**
@@ -32,11 +33,11 @@ export class UnreadAnswers {
     this.#now = options.now ?? (() => performance.now());
   }
 
-  /** Charges what is written but not yet let through, until `read` or the stream's end. */
-  add(stream: ServerHttp2Stream, bytes: number): void {
+  /** Charges what is written but not yet let through, until `read` or the stream's end, or until it is given up. */
+  add(stream: ServerHttp2Stream, bytes: number, onGivenUp: () => void): void {
     if (this.#unread.has(stream) || stream.destroyed) return;
     this.#budget.charge(bytes);
-    this.#unread.set(stream, { bytes, sinceMs: this.#now() });
+    this.#unread.set(stream, { bytes, sinceMs: this.#now(), onGivenUp });
     stream.once('close', () => this.read(stream));
   }
 
@@ -50,9 +51,10 @@ export class UnreadAnswers {
 
   /** Gives up the oldest answer, if it is past its time. False where there is none. */
   evictOverdue(): boolean {
-    for (const [stream, { sinceMs }] of this.#unread) {
+    for (const [stream, { sinceMs, onGivenUp }] of this.#unread) {
       if (sinceMs > this.#now() - this.#readTimeoutMs) return false;
       this.read(stream);
+      onGivenUp();
       // gRPC clients take this for RESOURCE_EXHAUSTED (gRPC over HTTP2, "Errors").
       stream.close(constants.NGHTTP2_ENHANCE_YOUR_CALM);
       return true;

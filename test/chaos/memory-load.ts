@@ -39,10 +39,10 @@ export async function sendHeavy(
   const connection = new RawConnection(port);
   signal.addEventListener('abort', () => connection.close());
   while (!signal.aborted) {
-    const { code, details } = await connection.call(CREATE_ANCHOR, body);
+    const { code, rstCode, details } = await connection.call(CREATE_ANCHOR, body);
     if (signal.aborted) return;
     const told = details?.retryDelayMs === undefined ? '' : ' with RetryInfo';
-    count(outcomes, code === 'OK' ? code : `${code}${told}`);
+    count(outcomes, code === undefined ? `without a status, RST_STREAM ${rstCode}` : `${code}${told}`);
     if (code !== 'OK') await delay(details?.retryDelayMs ?? PAUSE_MS, undefined, { signal }).catch(() => {});
   }
 }

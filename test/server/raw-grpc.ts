@@ -44,6 +44,8 @@ export class RawConnection {
 export interface RawAnswer {
   /** Name of the grpc-status; undefined where the stream ended without one. */
   readonly code: string | undefined;
+  /** Of the RST_STREAM that ended it, 0 where there was none (RFC 9113, section 7). */
+  readonly rstCode: number;
   readonly message: string;
   readonly details: StatusDetails | undefined;
   readonly httpStatus: unknown;
@@ -71,6 +73,7 @@ export class RawCall {
         const code = headers['grpc-status'];
         resolve({
           code: code === undefined ? undefined : status[Number(code)],
+          rstCode: stream.rstCode ?? 0,
           message: decodeURIComponent(String(headers['grpc-message'] ?? '')),
           details: detailsOf(headers[STATUS_DETAILS]),
           httpStatus: headers[':status'],

@@ -56,6 +56,10 @@ describe('big answers that nobody reads', () => {
     await until(() => performance.now() > startedAtMs + 2);
     expect((await edge.notary.createAnchor({ clusterId: CLUSTER, leaves: leaves(1) })).leafCount).toBe(1);
     expect((await calls[0]!.answer).code).not.toBe('OK');
+    // Seen red when giving up went unsaid: the broken write was logged as an error of the server's.
+    const logged = edge.log.lines.filter(({ method }) => method === 'GetCheckpoint').map(({ code }) => code);
+    expect(logged).toContain('RESOURCE_EXHAUSTED');
+    expect(logged).not.toContain('INTERNAL');
   });
 });
 
