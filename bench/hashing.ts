@@ -37,6 +37,11 @@ function hasherOver(sha256: Sha256): TreeHasher {
     return out;
   };
   const nodeHashes = (packed: Uint8Array) => row(packed, 1, 2 * HASH_SIZE);
+  const subtreeHash = (packed: Uint8Array) => {
+    let hashes = packed;
+    while (hashes.length > HASH_SIZE) hashes = nodeHashes(hashes);
+    return hashes;
+  };
   return {
     leafHash: (entry) => row(entry, 0, entry.length),
     nodeHash: (left, right) => {
@@ -48,11 +53,8 @@ function hasherOver(sha256: Sha256): TreeHasher {
     },
     leafHashes: (packed) => row(packed, 0, HASH_SIZE),
     nodeHashes,
-    subtreeHash: (packed) => {
-      let hashes = packed;
-      while (hashes.length > HASH_SIZE) hashes = nodeHashes(hashes);
-      return hashes;
-    },
+    subtreeHash,
+    subtreeHashOfEntries: (packed) => subtreeHash(row(packed, 0, HASH_SIZE)),
   };
 }
 

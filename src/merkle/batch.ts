@@ -51,7 +51,7 @@ export function* hashBatchInSlices(
   for (let tile = 0; tile < fullTiles; tile++) {
     if (tile > 0 && tile % tilesPerSlice === 0) yield;
     const leaves = packedLeaves.subarray(tile * TILE_SIZE, (tile + 1) * TILE_SIZE);
-    rows.push(1, hasher.subtreeHash(hasher.leafHashes(leaves)));
+    rows.push(1, hasher.subtreeHashOfEntries(leaves));
   }
   const rest = packedLeaves.subarray(fullTiles * TILE_SIZE);
   return { leafCount, root: rows.root(hasher.leafHashes(rest)), nodes: rows.nodes };

@@ -59,7 +59,19 @@ function hasherOf(wasm: Sha256Exports): TreeHasher {
     return out;
   };
 
-  return {
+  /**
+   * Hashes a row of a power of two of hashes that is in memory. The rows above it stay there too: an array for each of them
+   * would cost the garbage collector more than the hashing.
+   */
+  const foldRow = (count: number): Uint8Array => {
+    for (let pairs = count / 2; pairs >= 1; pairs /= 2) {
+      wasm.nodes(Math.ceil(pairs / LANES));
+      memory.copyWithin(INPUT, OUTPUT, OUTPUT + pairs * HASH_SIZE);
+    }
+    return memory.slice(INPUT, INPUT + HASH_SIZE);
+  };
+
+  const hasher: TreeHasher = {
     leafHash(entry) {
       if (1 + entry.length + PADDING_SIZE > MAX_INPUT) return portableHasher.leafHash(entry);
       memory[INPUT] = LEAF_PREFIX;
@@ -90,13 +102,21 @@ function hasherOf(wasm: Sha256Exports): TreeHasher {
       checkComplete(packedHashes);
       let row = packedHashes;
       while (row.length > MAX_INPUT) row = hashRow(wasm.nodes, row, 2 * HASH_SIZE);
-      // From here on rows stay in memory: arrays for each of them would cost the garbage collector more than the hashing.
       memory.set(row, INPUT);
-      for (let pairs = row.length / HASH_SIZE / 2; pairs >= 1; pairs /= 2) {
-        wasm.nodes(Math.ceil(pairs / LANES));
-        memory.copyWithin(INPUT, OUTPUT, OUTPUT + pairs * HASH_SIZE);
+      return foldRow(row.length / HASH_SIZE);
+    },
+
+    subtreeHashOfEntries(packedEntries) {
+      checkComplete(packedEntries);
+      if (packedEntries.length > MAX_INPUT) {
+        return hasher.subtreeHash(hashRow(wasm.leaves, packedEntries, HASH_SIZE));
       }
-      return memory.slice(INPUT, INPUT + HASH_SIZE);
+      const count = packedEntries.length / HASH_SIZE;
+      memory.set(packedEntries, INPUT);
+      wasm.leaves(Math.ceil(count / LANES));
+      memory.copyWithin(INPUT, OUTPUT, OUTPUT + count * HASH_SIZE);
+      return foldRow(count);
     },
   };
+  return hasher;
 }

@@ -36,6 +36,14 @@ export interface TreeHasher {
    * @throws MerkleError BAD_HASH for any other N
    */
   subtreeHash(packedHashes: Uint8Array): Uint8Array;
+
+  /**
+   * The same from the entries below it: `subtreeHash(leafHashes(packedEntries))`.
+   *
+   * @param packedEntries N * 32 bytes, N a power of two
+   * @throws MerkleError BAD_HASH for any other N
+   */
+  subtreeHashOfEntries(packedEntries: Uint8Array): Uint8Array;
 }
 
 /** First byte of a leaf's input: it keeps an entry from being passed off as a node (RFC 6962 section 2.1). */

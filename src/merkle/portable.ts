@@ -44,6 +44,10 @@ export const portableHasher: TreeHasher = {
     while (row.length > HASH_SIZE) row = portableHasher.nodeHashes(row);
     return row;
   },
+
+  subtreeHashOfEntries(packedEntries) {
+    return portableHasher.subtreeHash(portableHasher.leafHashes(packedEntries));
+  },
 };
 
 /** @throws MerkleError BAD_HASH for a row that is not the bottom of a complete subtree */

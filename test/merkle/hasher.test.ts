@@ -80,10 +80,15 @@ describe.each<[string, TreeHasher]>([
       while (row.length > 32) row = rowByNode(row, 64, 1);
       expect([count, hasher.subtreeHash(packed)]).toEqual([count, row]);
       expect(hasher.subtreeHash(packed).buffer).not.toBe(packed.buffer);
+      let above = rowByNode(packed, 32, 0);
+      while (above.length > 32) above = rowByNode(above, 64, 1);
+      expect([count, hasher.subtreeHashOfEntries(packed)]).toEqual([count, above]);
     }
     for (const bytes of [0, 33, 96, 5 * 32]) {
       const refused = () => hasher.subtreeHash(random(bytes));
       expect(refused).toThrow(expect.objectContaining({ code: 'BAD_HASH' }));
+      const refusedToo = () => hasher.subtreeHashOfEntries(random(bytes));
+      expect(refusedToo).toThrow(expect.objectContaining({ code: 'BAD_HASH' }));
     }
   });
 
