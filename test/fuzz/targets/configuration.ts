@@ -189,10 +189,12 @@ function told<T>(given: Sources, load: () => T): T | undefined {
     return load();
   } catch (error) {
     if (!(error instanceof CliError) || error.code !== 'CONFIGURATION') throw error;
-    // Mutations may have put it into a setting that is none of the secret ones.
+    // Mutations may have put it, or what JSON spells like it, into a setting that is none of the secret ones.
     const open = NAMES.filter((name) => !SETTINGS[name].secret);
     const isElsewhere = open.some((name) =>
-      [given.flags[name], given.environment[SETTINGS[name].env]].some((text) => text?.includes(MARK)),
+      [given.flags[name], given.environment[SETTINGS[name].env]].some((text) =>
+        JSON.stringify(text ?? '').includes(MARK),
+      ),
     );
     must(isElsewhere || !error.message.includes(MARK), 'a mistake shows a secret');
     return undefined;
