@@ -999,10 +999,10 @@ export declare const QuartermasterNotary: GenService<{
    *  - UNAVAILABLE: CLUSTER_RECOVERING, STORAGE_UNAVAILABLE, DRAINING; OUTCOME_UNKNOWN: it may have been anchored.
    *  - DATA_LOSS: known_checkpoint proves that the log lost or changed what was signed (LOG_ROLLED_BACK, LOG_FORKED).
    *
-   * Example, with grpcurl (bytes are base64 there):
+   * Example, with grpcurl and reflection (bytes are base64 there):
    *
    *     grpcurl -plaintext -d '{"cluster_id": "'$CLUSTER'", "leaves": ["'$(sha256sum event | xxd -r -p | base64)'"]}' \
-   *       127.0.0.1:7070 quartermaster.v1.QuartermasterNotary/CreateAnchor
+   *       127.0.0.1:50051 quartermaster.v1.QuartermasterNotary/CreateAnchor
    *
    * @generated from rpc quartermaster.v1.QuartermasterNotary.CreateAnchor
    */

@@ -403,10 +403,10 @@ export declare const QuartermasterRegistry: GenService<{
    *  - NOT_FOUND: the predecessor is unknown (CLUSTER_NOT_FOUND).
    *  - FAILED_PRECONDITION: the predecessor is active or frozen, or has a successor (PREDECESSOR_REFUSED).
    *
-   * Example:
+   * Example, with grpcurl and reflection:
    *
    *     grpcurl -plaintext -d '{"display_name": "production"}' \
-   *       127.0.0.1:7070 quartermaster.v1.QuartermasterRegistry/CreateCluster
+   *       127.0.0.1:50051 quartermaster.v1.QuartermasterRegistry/CreateCluster
    *
    * @generated from rpc quartermaster.v1.QuartermasterRegistry.CreateCluster
    */
