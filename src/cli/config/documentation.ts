@@ -14,7 +14,7 @@ const COMMANDS: Readonly<
   client: {
     title: 'Client commands',
     about:
-      '`cluster`, `key show`, `anchor` and `prove`. (`verify` and `key generate` need no settings and no network.)',
+      '`cluster`, `key show`, `anchor`, `prove` and `bench`. (`verify` and `key generate` need no settings and no network.)',
   },
 };
 

@@ -148,7 +148,7 @@ export const SETTINGS = {
     placeholder: 'boolean',
     parse: parseBoolean,
     description:
-      'Prepare statements by name. Turn off behind PgBouncer before 1.21 in transaction mode, which loses them; see [pgbouncer.md](pgbouncer.md).',
+      'Prepare statements by name. Turn off behind PgBouncer before 1.21 in transaction mode, which loses them; see `docs/pgbouncer.md`.',
   }),
   databaseStartTimeoutMs: withDefault('60s', {
     env: 'QUARTERMASTER_DATABASE_START_TIMEOUT',
@@ -194,7 +194,7 @@ export const SETTINGS = {
     placeholder: 'size',
     parse: bytesBetween('1MiB', '64GiB'),
     description:
-      'Most bytes of requests, and of big answers not yet read, held at once; calls beyond it wait, and after 10 s are told to come again (RESOURCE_EXHAUSTED). The process takes up to three times as much, for copies on their way to the database, and 192 MiB: 1 GiB at the default; see [performance.md](performance.md#memory).',
+      'Most bytes of requests, and of big answers not yet read, held at once; at least `--max-message-bytes`. Calls beyond it are told to come again (RESOURCE_EXHAUSTED), big ones after waiting for 10 s. The process takes up to three times as much, for copies on their way to the database, and 192 MiB: 1 GiB at the default; see `docs/performance.md`.',
   }),
   reflection: withDefault('false', {
     env: 'QUARTERMASTER_REFLECTION',
