@@ -9,7 +9,7 @@ import { proveRecord } from './receipts.ts';
 import { cancelled, notActive } from './refusal.ts';
 import type { AnchorToSequence } from './sequencer.ts';
 import type { AnchorAnswer, Submission } from './service.ts';
-import type { Entry, Head, Storage } from './storage.ts';
+import type { Entry, Head, Storage, StoredBatch } from './storage.ts';
 import { readAnchorRecord } from './stored-entry.ts';
 
 /** Leaves above this are stored first and alone, so that a big batch does not hold up the group commit of small ones. */
@@ -59,7 +59,7 @@ export class Anchoring {
     const anchorId = uuidv7();
     const batch = { anchorId, leaves: packedLeaves, nodes };
     if (signal.aborted) throw cancelled();
-    if (isBig) await storage.storeBatch(target.log.clusterId, batch);
+    if (isBig) await this.#store(target.log.clusterId, batch, signal);
     const sequenced = await target.sequencer.submit({
       ...content,
       anchorId,
@@ -71,6 +71,14 @@ export class Anchoring {
     return sequenced.kind === 'known'
       ? this.#replay(target.log, sequenced.entry, content, knownSize)
       : this.#answer(target.log, sequenced.entry, sequenced.head, knownSize, false);
+  }
+
+  async #store(clusterId: string, batch: StoredBatch, signal: AbortSignal): Promise<void> {
+    try {
+      await this.#dependencies.storage.storeBatch(clusterId, batch, signal);
+    } catch (error) {
+      throw signal.aborted ? cancelled() : error;
+    }
   }
 
   /** The named log and, where it is sealed, its successors up to the one that takes anchors now. */

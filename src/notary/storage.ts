@@ -195,8 +195,11 @@ export interface Storage {
     clusterId: string,
     build: (snapshot: LogSnapshot, locked: LockedReader) => Promise<AppendGroup | undefined>,
   ): Promise<AppendOutcome>;
-  /** Stores a big batch before its anchor; again is harmless. */
-  storeBatch(clusterId: string, batch: StoredBatch): Promise<void>;
+  /**
+   * Stores a big batch before its anchor; again is harmless. A signal that aborts before the batch is sent ends it with
+   * nothing stored.
+   */
+  storeBatch(clusterId: string, batch: StoredBatch, signal: AbortSignal): Promise<void>;
 
   /** With `clusterId` undefined over all clusters. */
   findEntry(anchorId: string, clusterId: string | undefined): Promise<EntryOfCluster | undefined>;

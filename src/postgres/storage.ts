@@ -61,6 +61,8 @@ export interface PostgresStorage extends Storage {
 
 /** Two batches of the default limit; of the smallest that are stored apart from their anchors, more than there are connections. */
 const MAX_BATCH_BYTES_UNDER_WAY = 64 * 1024 * 1024;
+/** How long a batch waits for those before it; its caller is told to come again, to another replica maybe. */
+const BATCH_PATIENCE_MS = 10_000;
 
 /** The storage port on Postgres 15 or later. Connects when first used, and again after every failure. */
 export function createPostgresStorage(options: PostgresStorageOptions): PostgresStorage {
@@ -77,7 +79,7 @@ export function createPostgresStorage(options: PostgresStorageOptions): Postgres
   const read = <T>(work: (connection: Connection) => Promise<T>) => withConnection(pool, work);
   const lineage = new LineageWatch(options.onLineageChange ?? (() => {}));
   const writers = lookingFirst(pool, lineage);
-  const batches = new BytesUnderWay(MAX_BATCH_BYTES_UNDER_WAY);
+  const batches = new BytesUnderWay(MAX_BATCH_BYTES_UNDER_WAY, BATCH_PATIENCE_MS);
   const write = <T>(work: (connection: Connection) => Promise<T>) =>
     withConnection(writers, async (connection) => {
       const result = await work(connection);
@@ -132,9 +134,10 @@ export function createPostgresStorage(options: PostgresStorageOptions): Postgres
 
     append: (group) => append(writers, group),
     appendLocked: (clusterId, build) => appendLocked(writers, clusterId, build),
-    storeBatch: (clusterId, { anchorId, leaves, nodes }) =>
-      batches.hold(leaves.length, () =>
+    storeBatch: (clusterId, { anchorId, leaves, nodes }, signal) =>
+      batches.hold(leaves.length, signal, () =>
         write(async (connection) => {
+          signal.throwIfAborted();
           await connection.query(STORE_BATCH, [clusterId, anchorId, leaves, nodes]);
         }),
       ),

@@ -111,6 +111,19 @@ describe('a caller that is gone', () => {
     expect(world.database.log(clusterId).batches.size).toBe(0);
   });
 
+  // Seen red with what storage threw passed on: the caller was told INTERNAL.
+  test('while its big leaves wait to be stored gets CANCELLED', async () => {
+    const { world, replica, clusterId } = await start();
+    const gone = new AbortController();
+    replica.storage.once('storeBatch', async (_proceed, _clusterId, _batch, signal) => {
+      gone.abort();
+      signal.throwIfAborted();
+    });
+    const big = world.anchor(replica, clusterId, { signal: gone.signal, packedLeaves: world.leaves(9000) });
+    expect(await codeOf(big)).toBe('CANCELLED');
+    expect(world.database.entriesOf(clusterId)).toEqual([]);
+  });
+
   test('after its anchor was sequenced is answered all the same', async () => {
     const { world, replica, clusterId } = await start();
     const gone = new AbortController();

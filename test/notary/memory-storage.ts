@@ -192,8 +192,10 @@ export class MemoryStorage implements Storage {
     );
   }
 
-  storeBatch(clusterId: string, batch: StoredBatch) {
-    return this.#call('storeBatch', [clusterId, batch], () => this.#database.storeBatch(clusterId, batch));
+  storeBatch(clusterId: string, batch: StoredBatch, signal: AbortSignal) {
+    return this.#call('storeBatch', [clusterId, batch, signal], () =>
+      this.#database.storeBatch(clusterId, batch),
+    );
   }
 
   findEntry(anchorId: string, clusterId: string | undefined) {

@@ -6,6 +6,8 @@ import { NAMED_STATEMENTS } from '../support/pgbouncer.ts';
 import { withClient } from '../support/postgres-template.ts';
 import { buildLog, groupAfter, newCluster, someHash } from './log-builder.ts';
 
+const NEVER = new AbortController().signal;
+
 let database: TestDatabase;
 beforeAll(async () => {
   database = await openTestDatabase();
@@ -80,12 +82,12 @@ describe('the append statement', () => {
     const { clusterId, head } = await buildLog(storage);
     const group = groupAfter(clusterId, head, [{}, {}, {}]);
     const [kept, lost, inline] = group.batches;
-    await storage.storeBatch(clusterId, kept!);
+    await storage.storeBatch(clusterId, kept!, NEVER);
     const storedBatches = [kept!.anchorId, lost!.anchorId];
     const sent = { ...group, batches: [inline!], storedBatches };
     expect(await storage.append(sent)).toEqual({ kind: 'batchesMissing', anchorIds: [lost!.anchorId] });
     expect(await storage.readLog(clusterId)).toMatchObject({ head: { size: 0 } });
-    await storage.storeBatch(clusterId, lost!);
+    await storage.storeBatch(clusterId, lost!, NEVER);
     expect(await storage.append(sent)).toEqual({ kind: 'appended' });
   });
 
@@ -213,8 +215,8 @@ describe('the append statement', () => {
     const many = groupAfter(clusterId, head, Array(1000).fill({}));
     expect(await storage.append(many)).toEqual({ kind: 'appended' });
     const big = groupAfter(clusterId, many.newHead, [{ leafCount: 100_000 }]);
-    await storage.storeBatch(clusterId, big.batches[0]!);
-    await storage.storeBatch(clusterId, big.batches[0]!);
+    await storage.storeBatch(clusterId, big.batches[0]!, NEVER);
+    await storage.storeBatch(clusterId, big.batches[0]!, NEVER);
     const { anchorId } = big.batches[0]!;
     expect(await storage.append({ ...big, batches: [], storedBatches: [anchorId] })).toEqual({
       kind: 'appended',
