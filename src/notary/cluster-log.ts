@@ -13,7 +13,9 @@ import {
   type Cluster,
   type ClusterState,
   type Head,
+  type LockedLog,
   type LogSnapshot,
+  MAX_CATCH_UP,
   type Storage,
   StorageError,
 } from './storage.ts';
@@ -33,8 +35,6 @@ interface Evidence {
   readonly reason: string;
 }
 
-/** Above this many new records the edge is loaded anew rather than extended. */
-const MAX_CATCH_UP = 4096;
 const FRESH_MS = 1000;
 /** How long a reader waits for the newest rows to be confirmed, where older ones will do. */
 const CONFIRM_PATIENCE_MS = 1000;
@@ -167,32 +167,45 @@ export class ClusterLog {
   }
 
   /**
-   * Takes a snapshot that was read under the cluster's lock, if it is a plain extension of the tail.
+   * Takes what was read under the cluster's lock, if it is a plain extension of the tail.
    *
+   * @param fromSize that the new record hashes were asked from
    * @returns false where it is not: `refresh` finds out why
    */
-  async extendTo(snapshot: LogSnapshot, readLogTiles: Storage['readLogTiles']): Promise<boolean> {
-    this.#noteCluster(snapshot.cluster);
-    const { head } = snapshot;
+  extendLocked(locked: LockedLog, fromSize: number): boolean {
+    this.#noteCluster(locked.cluster);
+    const alreadyKnown = this.#tail.size - fromSize;
+    return alreadyKnown >= 0 && this.#extend(locked, locked.newRecordHashes.subarray(alreadyKnown * 32));
+  }
+
+  async #extendTo(snapshot: LogSnapshot): Promise<boolean> {
     for (;;) {
       const tail = this.#tail;
       const edge = this.#edge;
-      const count = head.size - tail.size;
-      if (count === 0) return sameHead(head, tail);
-      if (count < 0 || count > MAX_CATCH_UP || !this.keys.hasGoodMac(head)) return false;
-      const [packed] = await readLogTiles(this.clusterId, [{ level: 0, first: tail.size, count }]);
-      if (packed === undefined) return false;
+      const count = snapshot.head.size - tail.size;
+      if (count > MAX_CATCH_UP) return false;
+      const range = { level: 0, first: tail.size, count };
+      const [packed] =
+        count <= 0 ? [] : await this.#dependencies.storage.readLogTiles(this.clusterId, [range]);
       // Something else may have moved the tail meanwhile: then start over from there.
-      if (this.#tail !== tail || this.#edge !== edge || edge.size !== tail.size) continue;
-      const extension = edge.extend(
-        Array.from({ length: count }, (_, i) => packed.slice(i * 32, i * 32 + 32)),
-      );
-      if (!equalHashes(extension.root, head.root)) return false;
-      edge.apply(extension);
-      this.#tail = head;
-      this.#lastCreatedAtMs = snapshot.lastCreatedAtMs;
-      return true;
+      if (this.#tail === tail && this.#edge === edge)
+        return this.#extend(snapshot, packed ?? new Uint8Array());
     }
+  }
+
+  /** @param packed hashes of the records from the tail on */
+  #extend({ head, lastCreatedAtMs }: LogSnapshot, packed: Uint8Array): boolean {
+    const count = head.size - this.#tail.size;
+    if (count === 0) return sameHead(head, this.#tail);
+    if (count < 0 || packed.length < count * 32 || !this.keys.hasGoodMac(head)) return false;
+    const extension = this.#edge.extend(
+      Array.from({ length: count }, (_, i) => packed.slice(i * 32, i * 32 + 32)),
+    );
+    if (!equalHashes(extension.root, head.root)) return false;
+    this.#edge.apply(extension);
+    this.#tail = head;
+    this.#lastCreatedAtMs = lastCreatedAtMs;
+    return true;
   }
 
   /**
@@ -314,13 +327,7 @@ export class ClusterLog {
     const vanished = snapshot.head.size < tail.size;
     if (!vanished && snapshot.head.size < this.#tail.size) return;
     // What extends rows that lack something acknowledged lacks it too.
-    if (
-      !vanished &&
-      this.#agrees &&
-      (await this.extendTo(snapshot, (id, ranges) => this.#dependencies.storage.readLogTiles(id, ranges)))
-    ) {
-      return this.#consistent(snapshot);
-    }
+    if (!vanished && this.#agrees && (await this.#extendTo(snapshot))) return this.#consistent(snapshot);
     await this.#replaceView(snapshot);
     if (await this.#contains(acknowledged)) return this.#consistent(snapshot);
     await this.#lostSomething(acknowledged);

@@ -250,9 +250,7 @@ export class Sequencer {
   /** Answers the members whose request ids are anchored already, from rows that are durable; returns the others. */
   async #answerKnown(members: readonly Waiting[]): Promise<readonly Waiting[]> {
     const { log, storage } = this.#options;
-    const requestIds = members.flatMap(({ anchor }) =>
-      anchor.requestId === undefined ? [] : [anchor.requestId],
-    );
+    const requestIds = requestIdsOf(members);
     if (requestIds.length === 0) return members;
     const find = () => storage.findEntriesByRequestId(log.clusterId, requestIds);
     let entries = await find();
@@ -292,20 +290,15 @@ export class Sequencer {
     const { log, storage } = this.#options;
     let attempt: Attempt | undefined;
     let sent = members;
-    const answered = await storage.appendLocked(log.clusterId, async (snapshot, locked) => {
-      const uncontended = sameHead(snapshot.head, log.tail.head);
+    const fromSize = log.tail.head.size;
+    const wanted = { fromSize, requestIds: requestIdsOf(members) };
+    const answered = await storage.appendLocked(log.clusterId, wanted, (locked) => {
+      const uncontended = sameHead(locked.head, log.tail.head);
       this.#lockedAppendsLeft = uncontended ? this.#lockedAppendsLeft - 1 : LOCKED_APPENDS;
-      const extended = await log.extendTo(snapshot, (id, ranges) => locked.readLogTiles(id, ranges));
-      if (!extended || !log.takesAnchors) return undefined;
-      const requestIds = members.flatMap(({ anchor }) =>
-        anchor.requestId === undefined ? [] : [anchor.requestId],
-      );
-      const known =
-        requestIds.length === 0 ? [] : await locked.findEntriesByRequestId(log.clusterId, requestIds);
-      const knownIds = new Set(known.map(({ requestId }) => requestId));
-      sent = members.filter(
-        ({ anchor }) => anchor.requestId === undefined || !knownIds.has(anchor.requestId),
-      );
+      if (!log.extendLocked(locked, fromSize) || !log.takesAnchors) return undefined;
+      const isKnown = ({ anchor: { requestId } }: Waiting) =>
+        requestId !== undefined && locked.knownRequestIds.has(requestId);
+      sent = members.filter((waiting) => !isKnown(waiting));
       if (sent.length === 0) return undefined;
       attempt = this.#attempt(sent);
       return attempt.group;
@@ -368,6 +361,10 @@ function answerAppended(members: readonly Waiting[], { group }: Attempt): void {
     const entry = group.entries[i];
     if (entry !== undefined) waiting.resolve({ kind: 'appended', entry, head: group.newHead });
   });
+}
+
+function requestIdsOf(members: readonly Waiting[]): string[] {
+  return members.flatMap(({ anchor }) => (anchor.requestId === undefined ? [] : [anchor.requestId]));
 }
 
 function rejectAll(members: readonly Waiting[], error: Error): void {

@@ -116,6 +116,23 @@ export interface LogSnapshot {
   readonly lastCreatedAtMs: number | undefined;
 }
 
+/** What a replica wants to know once it has the lock, asked ahead: every question under it makes the others wait. */
+export interface LockedQuestion {
+  /** The size that it knows. */
+  readonly fromSize: number;
+  readonly requestIds: readonly string[];
+}
+
+export interface LockedLog extends LogSnapshot {
+  /** Packed hashes of the first records from `fromSize` on, at most `MAX_CATCH_UP`. */
+  readonly newRecordHashes: Uint8Array;
+  /** Those of the request ids that are anchored. */
+  readonly knownRequestIds: ReadonlySet<string>;
+}
+
+/** Records that one reads of another's appends at once. */
+export const MAX_CATCH_UP = 4096;
+
 export interface NewCluster {
   readonly cluster: Pick<
     Cluster,
@@ -193,7 +210,8 @@ export interface Storage {
    */
   appendLocked(
     clusterId: string,
-    build: (snapshot: LogSnapshot, locked: LockedReader) => Promise<AppendGroup | undefined>,
+    wanted: LockedQuestion,
+    build: (locked: LockedLog) => AppendGroup | undefined,
   ): Promise<AppendOutcome>;
   /**
    * Stores a big batch before its anchor; again is harmless. A signal that aborts before the batch is sent ends it with
@@ -217,9 +235,6 @@ export interface Storage {
   /** Answers when the database answers and is a primary. */
   ping(): Promise<void>;
 }
-
-/** Reads inside the transaction of `appendLocked`, so that a holder of the lock never waits for a second connection. */
-export type LockedReader = Pick<Storage, 'findEntriesByRequestId' | 'readLogTiles'>;
 
 export type StorageErrorCode =
   /** No connection, a standby, out of resources, shutting down: try again later. */

@@ -1,15 +1,16 @@
 import {
   type AppendGroup,
   type AppendOutcome,
-  type LockedReader,
-  type LogSnapshot,
+  type LockedLog,
+  type LockedQuestion,
+  MAX_CATCH_UP,
   StorageError,
 } from '../notary/storage.ts';
 import { type PackedAppend, packAppend, sendAppend } from './append.ts';
 import type { Connection, Connections, Statement } from './connection-pool.ts';
 import { findEntriesByRequestId } from './entry-reader.ts';
-import { readLog, readLogTiles } from './log-reader.ts';
-import { appendFailure, toStorageError, uncommittedFailure } from './sql-state.ts';
+import { readLog, readStoredTiles } from './log-reader.ts';
+import { appendFailure, isFromDatabase, uncommittedFailure } from './sql-state.ts';
 
 const NOTHING_TO_DO: AppendOutcome = { kind: 'refused', knownRequestIds: [] };
 
@@ -34,84 +35,75 @@ export const LOCK_CLUSTER: Statement = {
 };
 
 /**
- * Pessimistic: the cluster's row is locked before its log is read, so that nobody can win a race in between.
+ * Pessimistic: the cluster's row is locked before its log is read, so that nobody can win a race in between. Two round trips,
+ * since others wait for as long as the lock is held: what needs no answer of the statement before travels with it.
  *
  * @throws StorageError CORRUPT for what was read, and whatever `build` throws; nothing was written then
  */
 export async function appendLocked(
   pool: Connections,
   clusterId: string,
-  build: (snapshot: LogSnapshot, locked: LockedReader) => Promise<AppendGroup | undefined>,
+  wanted: LockedQuestion,
+  build: (locked: LockedLog) => AppendGroup | undefined,
 ): Promise<AppendOutcome> {
   return await withConnection(pool, async (connection) => {
-    const snapshot = await lockLog(connection, clusterId);
-    if (snapshot === undefined || 'kind' in snapshot) {
+    let locked: LockedLog | undefined;
+    try {
+      locked = await lockLog(connection, clusterId, wanted);
+    } catch (error) {
       await connection.rollBack();
-      return snapshot ?? NOTHING_TO_DO;
+      if (!(error instanceof StorageError)) return uncommittedFailure(error);
+      if (error.code === 'UNAVAILABLE') return { kind: 'unavailable', cause: error };
+      throw error;
     }
-    const outcome = await appendAfter(connection, () => build(snapshot, lockedReader(connection)));
-    if (outcome.kind === 'appended') return await commit(connection, outcome);
+    let packed: PackedAppend | undefined;
+    try {
+      const group = locked && build(locked);
+      packed = group && packAppend(group);
+    } catch (error) {
+      await connection.rollBack();
+      throw error;
+    }
+    if (packed !== undefined) return await appendAndCommit(connection, packed);
     await connection.rollBack();
-    return outcome;
+    return NOTHING_TO_DO;
   });
 }
 
+/** @throws what the driver throws, StorageError */
 async function lockLog(
   connection: Connection,
   clusterId: string,
-): Promise<LogSnapshot | AppendOutcome | undefined> {
-  try {
-    await connection.control('BEGIN');
-    await connection.query(LOCK_CLUSTER, [clusterId]);
-    return await readLog(connection, clusterId);
-  } catch (error) {
-    if (!(error instanceof StorageError)) return uncommittedFailure(error);
-    if (error.code === 'UNAVAILABLE') return { kind: 'unavailable', cause: error };
-    await connection.rollBack();
-    throw error;
-  }
+  { fromSize, requestIds }: LockedQuestion,
+): Promise<LockedLog | undefined> {
+  const [, , snapshot, known, [tile]] = await Promise.all([
+    connection.control('BEGIN'),
+    connection.query(LOCK_CLUSTER, [clusterId]),
+    // Statements of their own: each sees what was committed before the lock was given.
+    readLog(connection, clusterId),
+    findEntriesByRequestId(connection, clusterId, requestIds),
+    readStoredTiles(connection, [{ clusterId, level: 0, first: fromSize, count: MAX_CATCH_UP }]),
+  ]);
+  if (snapshot === undefined) return undefined;
+  const knownRequestIds = new Set(known.flatMap(({ requestId }) => requestId ?? []));
+  return { ...snapshot, knownRequestIds, newRecordHashes: tile?.hashes ?? new Uint8Array() };
 }
 
-async function appendAfter(
-  connection: Connection,
-  build: () => Promise<AppendGroup | undefined>,
-): Promise<AppendOutcome> {
-  let packed: PackedAppend | undefined;
-  try {
-    const group = await build();
-    packed = group && packAppend(group);
-  } catch (error) {
-    await connection.rollBack();
-    throw error;
-  }
-  if (packed === undefined) return NOTHING_TO_DO;
-  try {
-    return await sendAppend(connection, packed);
-  } catch (error) {
-    return uncommittedFailure(error);
-  }
-}
-
-/** On the connection that holds the lock, where the domain expects the errors of its port. */
-function lockedReader(connection: Connection): LockedReader {
-  const asStorageError = (error: unknown): never => {
-    throw toStorageError(error);
-  };
-  return {
-    findEntriesByRequestId: (clusterId, requestIds) =>
-      findEntriesByRequestId(connection, clusterId, requestIds).catch(asStorageError),
-    readLogTiles: (clusterId, ranges) => readLogTiles(connection, clusterId, ranges).catch(asStorageError),
-  };
-}
-
-async function commit(connection: Connection, outcome: AppendOutcome): Promise<AppendOutcome> {
+async function appendAndCommit(connection: Connection, packed: PackedAppend): Promise<AppendOutcome> {
   connection.takeWarning();
-  try {
-    await connection.control('COMMIT');
-  } catch (error) {
-    return appendFailure(error);
+  const [appended, committed] = await Promise.allSettled([
+    sendAppend(connection, packed),
+    connection.control('COMMIT'),
+  ]);
+  // An error that the database answers has ended the transaction, so that its COMMIT was none.
+  if (appended.status === 'rejected') {
+    return isFromDatabase(appended.reason)
+      ? uncommittedFailure(appended.reason)
+      : appendFailure(appended.reason);
   }
-  return acknowledged(connection, outcome);
+  if (appended.value.kind !== 'appended') return appended.value;
+  if (committed.status === 'rejected') return appendFailure(committed.reason);
+  return acknowledged(connection, appended.value);
 }
 
 /** A commit that came with a warning may be taken back by a failover. */

@@ -53,6 +53,8 @@ export class ConnectionPool implements Connections {
       keepAliveInitialDelayMillis: 10_000,
       application_name: 'quartermaster',
       types: resultTypes,
+      // What is asked for without waiting in between travels together.
+      pipeline: true,
     });
     this.#pool.on('error', options.onIdleError);
     this.#pool.on('connect', (client) => {
@@ -118,6 +120,7 @@ export class Connection {
   };
   #warning: Error | undefined;
   #usable = true;
+  #silent = false;
 
   constructor(
     client: pg.PoolClient,
@@ -174,12 +177,15 @@ export class Connection {
   release(): void {
     this.#client.removeListener('notice', this.#onNotice);
     this.#client.release(!this.#usable);
+    // The driver would wait for the answers that were given up.
+    if (this.#silent) this.#client.connection.stream.destroy();
   }
 
   async #guard<T>(result: Promise<T>): Promise<T> {
     const { answerTimeoutMs } = this.#options;
     const { promise: late, reject } = Promise.withResolvers<never>();
     const timer = setTimeout(() => {
+      this.#silent = true;
       this.#observer.onGivenUp();
       reject(new NoAnswer(`no answer within ${answerTimeoutMs} ms`));
     }, answerTimeoutMs);

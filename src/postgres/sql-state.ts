@@ -2,6 +2,11 @@ import pg from 'pg';
 import { type AppendOutcome, StorageError } from '../notary/storage.ts';
 import { hintOnLostStatement } from './pooler.ts';
 
+/** Whether the server answered with an error, rather than not at all. */
+export function isFromDatabase(error: unknown): boolean {
+  return error instanceof pg.DatabaseError;
+}
+
 /** Five characters, the first two of which are the class (PostgreSQL documentation, appendix A). */
 function sqlState(error: unknown): string | undefined {
   return error instanceof pg.DatabaseError ? error.code : undefined;

@@ -133,7 +133,7 @@ export function createPostgresStorage(options: PostgresStorageOptions): Postgres
     },
 
     append: (group) => append(writers, group),
-    appendLocked: (clusterId, build) => appendLocked(writers, clusterId, build),
+    appendLocked: (clusterId, wanted, build) => appendLocked(writers, clusterId, wanted, build),
     storeBatch: (clusterId, { anchorId, leaves, nodes }, signal) =>
       batches.hold(leaves.length, signal, () =>
         write(async (connection) => {

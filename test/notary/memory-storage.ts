@@ -1,17 +1,18 @@
-import type {
-  AppendGroup,
-  AppendOutcome,
-  BatchRange,
-  Entry,
-  EntryOfCluster,
-  Head,
-  LockedReader,
-  LogSnapshot,
-  LogTileRange,
-  NewCluster,
-  StateChange,
-  Storage,
-  StoredBatch,
+import {
+  type AppendGroup,
+  type AppendOutcome,
+  type BatchRange,
+  type Entry,
+  type EntryOfCluster,
+  type Head,
+  type LockedLog,
+  type LockedQuestion,
+  type LogTileRange,
+  MAX_CATCH_UP,
+  type NewCluster,
+  type StateChange,
+  type Storage,
+  type StoredBatch,
 } from '../../src/notary/storage.ts';
 import type { MemoryDatabase } from './memory-database.ts';
 
@@ -174,18 +175,26 @@ export class MemoryStorage implements Storage {
 
   appendLocked(
     clusterId: string,
-    build: (snapshot: LogSnapshot, locked: LockedReader) => Promise<AppendGroup | undefined>,
+    wanted: LockedQuestion,
+    build: (locked: LockedLog) => AppendGroup | undefined,
   ): Promise<AppendOutcome> {
-    return this.#call('appendLocked', [clusterId, build], () =>
+    return this.#call('appendLocked', [clusterId, wanted, build], () =>
       this.#locks.hold(clusterId, async (): Promise<AppendOutcome> => {
         const snapshot = this.#database.snapshot(clusterId);
         const nothing = { kind: 'refused', knownRequestIds: [] } as const;
         if (snapshot === undefined) return nothing;
+        const newer = this.#database
+          .entriesOf(clusterId)
+          .filter(({ logIndex }) => logIndex >= wanted.fromSize)
+          .slice(0, MAX_CATCH_UP);
+        const known = this.#byRequestId(clusterId, wanted.requestIds);
+        const locked = {
+          ...snapshot,
+          newRecordHashes: new Uint8Array(Buffer.concat(newer.map(({ recordHash }) => recordHash))),
+          knownRequestIds: new Set(known.flatMap(({ requestId }) => requestId ?? [])),
+        };
         await this.#travel();
-        const group = await build(snapshot, {
-          findEntriesByRequestId: async (id, requestIds) => this.#byRequestId(id, requestIds),
-          readLogTiles: async (id, ranges) => this.#database.readLogTiles(id, ranges),
-        });
+        const group = build(locked);
         await this.#travel();
         return group === undefined ? nothing : this.#database.append(group);
       }),

@@ -10,6 +10,7 @@ import { startTcpProxy } from '../support/tcp-proxy.ts';
 import { buildLog, groupAfter, newCluster } from './log-builder.ts';
 
 const APPEND = /INSERT INTO heads/;
+const NOTHING = { fromSize: 0, requestIds: [] };
 
 describe('an append whose answer is lost', () => {
   let database: TestDatabase;
@@ -44,7 +45,7 @@ describe('an append whose answer is lost', () => {
       await withClient(database.superuserUrl, async (blocker) => {
         await blocker.query('BEGIN');
         await blocker.query('SELECT FROM clusters WHERE cluster_id = $1 FOR UPDATE', [clusterId]);
-        const appending = storage.appendLocked(clusterId, async (log) => groupAfter(clusterId, log.head));
+        const appending = storage.appendLocked(clusterId, NOTHING, (log) => groupAfter(clusterId, log.head));
         await withClient(database.superuserUrl, async (observer) => {
           const pid = await waitingBackend(observer, 'Lock', /FOR NO KEY UPDATE/);
           await observer.query(`SELECT ${end}($1)`, [pid]);
@@ -115,7 +116,7 @@ describe('a database that cannot take an append now', () => {
         kind: 'unknown',
         cause: { name: 'NoAnswer' },
       });
-      const locked = storage.appendLocked(clusterId, async (log) => groupAfter(clusterId, log.head));
+      const locked = storage.appendLocked(clusterId, NOTHING, (log) => groupAfter(clusterId, log.head));
       expect(await locked).toMatchObject({ kind: 'unavailable' });
       await expect(storage.confirmDurable(clusterId, head)).rejects.toMatchObject({ code: 'UNAVAILABLE' });
       await blocker.query('ROLLBACK');
@@ -250,7 +251,7 @@ describe('a synchronous standby that does not answer', () => {
         expect(await appending).toMatchObject({ kind: 'unknown' });
         expect(await storage.readLog(optimistic.clusterId)).toMatchObject({ head: group.newHead });
 
-        const committing = storage.appendLocked(locked.clusterId, async (log) =>
+        const committing = storage.appendLocked(locked.clusterId, NOTHING, (log) =>
           groupAfter(locked.clusterId, log.head),
         );
         await endWait(/COMMIT/, end);

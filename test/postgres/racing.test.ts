@@ -8,6 +8,9 @@ import { withClient } from '../support/postgres-template.ts';
 import { waitingBackend } from '../support/postgres-waits.ts';
 import { buildLog, groupAfter, newCluster } from './log-builder.ts';
 
+/** What `appendLocked` is asked to read by tests that need none of it. */
+const NOTHING = { fromSize: 0, requestIds: [] };
+
 let database: TestDatabase;
 let other: PostgresStorage;
 beforeAll(async () => {
@@ -65,7 +68,7 @@ describe('replicas that race for one log', () => {
     const { storage } = database;
     const { clusterId } = await buildLog(storage);
     const lockedAppends = Array.from({ length: 60 }, (_, i) =>
-      (i % 2 ? storage : other).appendLocked(clusterId, async ({ head }) => groupAfter(clusterId, head)),
+      (i % 2 ? storage : other).appendLocked(clusterId, NOTHING, ({ head }) => groupAfter(clusterId, head)),
     );
     let optimistic = 0;
     for (let round = 0; round < 20; round++) {
@@ -80,27 +83,54 @@ describe('replicas that race for one log', () => {
 });
 
 describe('appendLocked', () => {
-  test('lets the group be made from what was read under the lock, known request ids and tiles included', async () => {
+  test('lets the group be made from what was read under the lock, new records and known request ids included', async () => {
     const { storage } = database;
     const { clusterId, entries } = await buildLog(storage, [3]);
     const requestId = randomUUID();
+    const wanted = { fromSize: 1, requestIds: [randomUUID(), requestId] };
     for (let round = 0; round < 2; round++) {
-      const outcome = await storage.appendLocked(clusterId, async (snapshot, locked) => {
-        expect(snapshot.cluster.clusterId).toBe(clusterId);
-        const [tile] = await locked.readLogTiles(clusterId, [{ level: 0, first: 2, count: 1 }]);
-        expect(tile).toEqual(entries[2]!.recordHash);
-        const known = await locked.findEntriesByRequestId(clusterId, [requestId]);
-        if (known.length > 0) return undefined;
-        return groupAfter(clusterId, snapshot.head, [{ requestId }]);
+      const outcome = await storage.appendLocked(clusterId, wanted, (locked) => {
+        expect(locked.cluster.clusterId).toBe(clusterId);
+        expect(locked.newRecordHashes.subarray(0, 64)).toEqual(
+          new Uint8Array(Buffer.concat([entries[1]!.recordHash, entries[2]!.recordHash])),
+        );
+        expect(locked.newRecordHashes).toHaveLength(32 * (2 + round));
+        if (locked.knownRequestIds.size > 0) {
+          expect([...locked.knownRequestIds]).toEqual([requestId]);
+          return undefined;
+        }
+        return groupAfter(clusterId, locked.head, [{ requestId }]);
       });
       expect(outcome).toEqual(round === 0 ? { kind: 'appended' } : { kind: 'refused', knownRequestIds: [] });
     }
   });
 
+  // Seen red when the log was read by the statement that waits for the lock: it sees what was there before the wait.
+  test('reads what was committed while it waited for the lock', async () => {
+    const { storage } = database;
+    const { clusterId, head } = await buildLog(storage);
+    const group = groupAfter(clusterId, head);
+    await withClient(database.superuserUrl, async (blocker) => {
+      await blocker.query('BEGIN');
+      await blocker.query('SELECT FROM clusters WHERE cluster_id = $1 FOR SHARE', [clusterId]);
+      const waiting = storage.appendLocked(clusterId, NOTHING, (locked) => {
+        expect(locked.head.size).toBe(1);
+        expect(locked.newRecordHashes).toEqual(group.entries[0]!.recordHash);
+        return groupAfter(clusterId, locked.head);
+      });
+      await withClient(database.superuserUrl, (observer) =>
+        waitingBackend(observer, 'Lock', /FOR NO KEY UPDATE/),
+      );
+      expect(await other.append(group)).toEqual({ kind: 'appended' });
+      await blocker.query('COMMIT');
+      expect(await waiting).toEqual({ kind: 'appended' });
+    });
+  });
+
   test('writes nothing and lets go of the lock when the group cannot be made', async () => {
     const { storage } = database;
     const { clusterId, head } = await buildLog(storage);
-    const failing = storage.appendLocked(clusterId, async () => {
+    const failing = storage.appendLocked(clusterId, NOTHING, () => {
       throw new Error('made to fail');
     });
     await expect(failing).rejects.toThrow('made to fail');
@@ -111,12 +141,12 @@ describe('appendLocked', () => {
     const { storage } = database;
     const unknown = newCluster().cluster.clusterId;
     const refused = { kind: 'refused', knownRequestIds: [] };
-    expect(await storage.appendLocked(unknown, async ({ head }) => groupAfter(unknown, head))).toEqual(
+    expect(await storage.appendLocked(unknown, NOTHING, ({ head }) => groupAfter(unknown, head))).toEqual(
       refused,
     );
     const { clusterId } = await buildLog(storage);
     await storage.changeState({ clusterId, from: ['active'], to: 'frozen', reason: '' });
-    expect(await storage.appendLocked(clusterId, async ({ head }) => groupAfter(clusterId, head))).toEqual(
+    expect(await storage.appendLocked(clusterId, NOTHING, ({ head }) => groupAfter(clusterId, head))).toEqual(
       refused,
     );
   });
