@@ -132,7 +132,10 @@ class Admission extends BoundedCall implements Sender {
     this.#expectedBytes = header.messageBytes + FRAME_HEADER_BYTES;
     // What a compressed message will take is known only after it has been taken.
     const big = header.compressed || header.messageBytes > FREE_READ_BYTES;
-    if (!big) return;
+    if (!big) {
+      if (this.outstandingBytes > 0) this.#gate.enterSmall(this);
+      return;
+    }
     this.stream?.pause();
     this.#gate.enter(this);
   }

@@ -1,4 +1,4 @@
-/** Somebody who sends a big message. */
+/** Somebody who sends a message. */
 export interface Sender {
   /** Equal for senders on one connection. */
   readonly connection: unknown;
@@ -51,6 +51,8 @@ export class ReadGate {
   /** By time of entry, oldest first. */
   readonly #inside = new Map<Sender, number>();
   readonly #perConnection = new Map<unknown, number>();
+  /** Senders of small messages that come in pieces: they take no place, but have to end some time as well. */
+  readonly #small = new Map<Sender, number>();
   /** First come, first served, as far as the connection has a place left. */
   readonly #waiting = new Map<Sender, number>();
   #timer: NodeJS.Timeout | undefined;
@@ -77,8 +79,13 @@ export class ReadGate {
     this.#timer ??= setInterval(() => this.checkTimes(), CHECK_EVERY_MS).unref();
   }
 
+  enterSmall(sender: Sender): void {
+    this.#small.set(sender, this.#now());
+  }
+
   /** Done, refused or gone; again is harmless. */
   leave(sender: Sender): void {
+    if (this.#small.delete(sender)) return;
     if (this.#waiting.delete(sender)) this.#stopTimerWhenIdle();
     else if (this.#remove(sender)) this.#admitNext();
   }
@@ -87,11 +94,22 @@ export class ReadGate {
   evictOverdue(connection?: unknown): boolean {
     const overdueSince = this.#now() - this.#options.readTimeoutMs;
     for (const [sender, enteredAt] of this.#inside) {
-      if (enteredAt > overdueSince) return false;
+      if (enteredAt > overdueSince) break;
       if (connection !== undefined && sender.connection !== connection) continue;
       this.#remove(sender);
       sender.evicted();
       this.#admitNext();
+      return true;
+    }
+    // A connection that is full is full of big ones.
+    return connection === undefined && this.#evictSmall(overdueSince);
+  }
+
+  #evictSmall(overdueSince: number): boolean {
+    for (const [sender, enteredAt] of this.#small) {
+      if (enteredAt > overdueSince) return false;
+      this.#small.delete(sender);
+      sender.evicted();
       return true;
     }
     return false;

@@ -109,6 +109,25 @@ describe('slow senders', () => {
 describe('the memory budget', () => {
   const batch = (count: number) => ({ clusterId: CLUSTER, packedLeaves: new Uint8Array(32 * count) });
 
+  // Seen red when only big messages could be ended: half-sent small ones kept everybody out for as long as they stayed.
+  test('is taken back from small messages that do not come to their end in time', async () => {
+    const edge = await startEdge({}, { limits: { memoryBudgetBytes: 1 << 20, readTimeoutMs: 1_000 } });
+    const connections = Array.from({ length: 4 }, () => new RawConnection(edge.port));
+    // The last ones find no memory themselves, which makes it certain that the others have filled it.
+    const half = frame(new Uint8Array(60_000), false, 65_000);
+    const slow = connections.flatMap((connection) =>
+      Array.from({ length: 6 }, () => beginSlowly(connection, half)),
+    );
+    const refused = await Promise.race(slow.map(({ answer }) => answer));
+    expect(refused.details).toMatchObject({ reason: 'MEMORY_BUDGET_FULL' });
+    const ended = slow.map(({ answer }) => answer.then(({ message }) => message));
+    let answer: unknown;
+    while (answer === undefined) answer = await edge.notary.createAnchor(batch(1_900)).catch(() => undefined);
+    for (const connection of connections) connection.close();
+    expect((await Promise.all(ended)).some((message) => message.includes('too slowly'))).toBe(true);
+    await edge.stop();
+  });
+
   function heldNotary() {
     const waiting: (() => void)[] = [];
     const createAnchor = async (submission: Submission) => {
