@@ -174,6 +174,11 @@ export class Connection {
     return warning;
   }
 
+  /** Not to be used again, although it works. */
+  giveUp(): void {
+    this.#usable = false;
+  }
+
   release(): void {
     this.#client.removeListener('notice', this.#onNotice);
     this.#client.release(!this.#usable);

@@ -16,6 +16,10 @@ export interface LineageEntry extends DatabaseIdentity {
   readonly number: number;
   /** Whether commits waited for a synchronous standby. */
   readonly synchronous: boolean;
+  /** End of the WAL just before the row: on a new timeline, no earlier than where that one began. */
+  readonly lsn: bigint;
+  /** Whoever wrote it knew of nothing that could be missing. */
+  readonly trusted: boolean;
   /** What was noticed. */
   readonly reason: string;
 }
@@ -26,11 +30,19 @@ export interface LineageView extends DatabaseIdentity {
   readonly lsn: bigint;
   readonly synchronous: boolean;
   readonly newest: LineageEntry | undefined;
+  /** The row with the number of the one that this process knows. */
+  readonly remembered: LineageEntry | undefined;
+  /** Those after it, in order. */
+  readonly since: readonly LineageEntry[];
 }
 
 /** What this process took for its database before it asked. */
-export interface KnownLineage extends LineageEntry {
+export interface KnownLineage extends DatabaseIdentity {
+  readonly number: number;
+  readonly synchronous: boolean;
   readonly lsn: bigint;
+  /** Anchors that this process saw acknowledged lie beyond: a timeline that began earlier lacks them. */
+  readonly acknowledgedLsn: bigint;
 }
 
 export type LineageJudgement =
@@ -38,8 +50,8 @@ export type LineageJudgement =
   | { readonly kind: 'first'; readonly reason: '' }
   /** The same database, which now makes commits durable in another way. */
   | { readonly kind: 'durability'; readonly reason: string }
-  /** Another server has written down, and acted on, what this one sees for the first time. */
-  | { readonly kind: 'noticedElsewhere'; readonly reason: string }
+  /** Another server has written down, and acted on, what this one sees for the first time and has nothing to add to. */
+  | { readonly kind: 'noticedElsewhere'; readonly trusted: boolean; readonly reason: string }
   /** `trusted`: nothing that was acknowledged can be missing. */
   | { readonly kind: 'changed'; readonly trusted: boolean; readonly reason: string };
 
@@ -47,23 +59,26 @@ export type LineageJudgement =
  * @param known undefined in a process that has just started: then the database's own rows are all there is to compare with
  */
 export function judgeLineage(known: KnownLineage | undefined, view: LineageView): LineageJudgement {
-  const { newest } = view;
+  const { newest, since } = view;
   if (newest === undefined) {
     return known === undefined
       ? { kind: 'first', reason: '' }
       : { kind: 'changed', trusted: false, reason: 'the database has forgotten its lineage' };
   }
-  // A row that this process saw acknowledged is missing, or another one is in its place.
-  const wentBack =
-    known !== undefined &&
-    (newest.number < known.number || (newest.number === known.number && !isSame(newest, known)));
-  if (wentBack) return { kind: 'changed', trusted: false, reason: describe(known, view) };
+  const doubtedElsewhere = since.find(({ trusted }) => !trusted);
+  // Where somebody has doubted already there is nothing to add.
+  const doubt =
+    known === undefined || doubtedElsewhere !== undefined ? undefined : doubtOf(known, newest, view);
   if (!isSame(newest, view)) {
-    return { kind: 'changed', trusted: isTrusted(known, newest, view), reason: describe(newest, view) };
+    const trusted = doubt === undefined && isPromoted(newest, view);
+    return { kind: 'changed', trusted, reason: doubt ?? describe(newest, view) };
   }
-  const endsEarlier = known !== undefined && view.lsn < known.lsn;
-  if (endsEarlier && known.number === newest.number) {
-    return { kind: 'changed', trusted: false, reason: describe(known, view) };
+  if (doubt !== undefined) return { kind: 'changed', trusted: false, reason: doubt };
+  if (doubtedElsewhere !== undefined) {
+    return { kind: 'noticedElsewhere', trusted: false, reason: doubtedElsewhere.reason };
+  }
+  if (known !== undefined && !isSame(known, view)) {
+    return { kind: 'noticedElsewhere', trusted: true, reason: describe(known, view) };
   }
   // Seen without a standby, and not written down: then it counts from the next row on, which reaches the standby.
   const wasWithout = known !== undefined && known.number === newest.number && !known.synchronous;
@@ -73,22 +88,34 @@ export function judgeLineage(known: KnownLineage | undefined, view: LineageView)
       : 'commits wait for no standby any more';
     return { kind: 'durability', reason };
   }
-  return known !== undefined && (endsEarlier || !isSame(known, view))
-    ? { kind: 'noticedElsewhere', reason: newest.reason }
-    : { kind: 'same' };
+  return { kind: 'same' };
 }
 
-/**
- * A promoted standby has all that was acknowledged where every commit had waited for it, which its own newest row says and
- * this process does not contradict: the row that says otherwise may be what the standby lacks.
- */
-function isTrusted(known: KnownLineage | undefined, newest: LineageEntry, view: LineageView): boolean {
+/** Why something that was acknowledged may be missing, as far as this process knows better than the database's own rows. */
+function doubtOf(known: KnownLineage, newest: LineageEntry, view: LineageView): string | undefined {
+  const { remembered, since } = view;
+  // A row that this process saw acknowledged is missing, or another one is in its place.
+  if (remembered === undefined || !isSame(remembered, known)) return describe(known, view);
+  if (isSame(known, view) && isSame(known, newest)) {
+    return view.lsn < known.lsn ? describe(known, view) : undefined;
+  }
+  const began = since.find((entry) => !isSame(entry, known)) ?? view;
+  // The row that says otherwise may be what the standby lacks; one that came after is there.
+  if (!known.synchronous && (since[0] ?? view) === began) return describe(known, began);
+  if (began.lsn < known.acknowledgedLsn) {
+    const acknowledged = formatLsn(known.acknowledgedLsn);
+    return `${describe(known, began)} since ${formatLsn(began.lsn)} at the latest, but anchors beyond ${acknowledged} were acknowledged`;
+  }
+  return undefined;
+}
+
+/** A promoted standby has all that was acknowledged where every commit had waited for it, which its own newest row says. */
+function isPromoted(newest: LineageEntry, view: LineageView): boolean {
   return (
     newest.systemIdentifier === view.systemIdentifier &&
     newest.storage === view.storage &&
     newest.timeline < view.timeline &&
-    newest.synchronous &&
-    (known === undefined || known.number < newest.number || known.synchronous)
+    newest.synchronous
   );
 }
 
@@ -96,7 +123,9 @@ export function isSame(a: DatabaseIdentity, b: DatabaseIdentity): boolean {
   return a.systemIdentifier === b.systemIdentifier && a.timeline === b.timeline && a.storage === b.storage;
 }
 
-function describe(before: LineageEntry & { readonly lsn?: bigint }, now: LineageView): string {
+type Place = DatabaseIdentity & { readonly lsn: bigint };
+
+function describe(before: Place & { readonly number: number }, now: Place): string {
   if (before.systemIdentifier !== now.systemIdentifier) {
     return `the database is another one (system identifier ${now.systemIdentifier}, before ${before.systemIdentifier})`;
   }
@@ -106,7 +135,7 @@ function describe(before: LineageEntry & { readonly lsn?: bigint }, now: Lineage
   if (before.storage !== now.storage) {
     return `the tables are other ones (object ids ${now.storage}, before ${before.storage})`;
   }
-  if (before.lsn !== undefined && now.lsn < before.lsn) {
+  if (now.lsn < before.lsn) {
     return `the database's WAL ends at ${formatLsn(now.lsn)}, before at ${formatLsn(before.lsn)}`;
   }
   return `the database has forgotten row ${before.number} of its lineage`;

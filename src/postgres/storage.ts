@@ -132,8 +132,9 @@ export function createPostgresStorage(options: PostgresStorageOptions): Postgres
       return wholeTiles(wanted, await Promise.all(wanted.map((range) => tiles.get(range))));
     },
 
-    append: (group) => append(writers, group),
-    appendLocked: (clusterId, wanted, build) => appendLocked(writers, clusterId, wanted, build),
+    append: (group) => lineage.appending(() => append(writers, group)),
+    appendLocked: (clusterId, wanted, build) =>
+      lineage.appending(() => appendLocked(writers, clusterId, wanted, build)),
     storeBatch: (clusterId, { anchorId, leaves, nodes }, signal) =>
       batches.hold(leaves.length, signal, () =>
         write(async (connection) => {

@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
+import pg from 'pg';
 import type { LineageChange } from '../../src/postgres/lineage.ts';
 import { createPostgresStorage, type PostgresStorage } from '../../src/postgres/storage.ts';
 import { TamperingOwner } from '../integration/tampering-owner.ts';
@@ -32,7 +33,9 @@ function newProcess() {
 
 const rows = () =>
   withClient(database.superuserUrl, async (client) => {
-    const { rows: lineage } = await client.query('SELECT number::int4, reason FROM lineage ORDER BY number');
+    const { rows: lineage } = await client.query(
+      'SELECT number::int4, trusted, reason FROM lineage ORDER BY number',
+    );
     return lineage;
   });
 
@@ -40,7 +43,7 @@ test('the first row is written once, by whoever comes first, and nobody is told'
   const processes = Array.from({ length: 4 }, newProcess);
   await Promise.all(processes.map(({ storage }) => storage.checkLineage()));
   await Promise.all(processes.map(({ storage }) => storage.checkLineage()));
-  expect(await rows()).toEqual([{ number: 1, reason: '' }]);
+  expect(await rows()).toEqual([{ number: 1, trusted: true, reason: '' }]);
   expect(processes.flatMap(({ changes }) => changes)).toEqual([]);
 });
 
@@ -125,4 +128,25 @@ test('a database that does not tell what it is, is served with a word of warning
   expect(await storage.append(groupAfter(clusterId, head))).toEqual({ kind: 'appended' });
   await storage.checkLineage();
   expect(changes).toEqual([{ kind: 'untold', cause: expect.objectContaining({ code: '42501' }) }]);
+});
+
+// Seen red with every refusal taken for a database that never tells: it was not looked at again, and appended to.
+test('a restore whose grants come last takes no write before they are there, and is noticed then', async () => {
+  const { storage, changes } = newProcess();
+  const { clusterId, head } = await buildLog(storage, [1]);
+  const restoreCopy = await new TamperingOwner(database).copyDatabase();
+  await restoreCopy();
+  const role = pg.escapeIdentifier(database.applicationRole);
+  const asSuperuser = (text: string) =>
+    withClient(database.superuserUrl, async (client) => void (await client.query(text)));
+  await asSuperuser(`REVOKE SELECT ON lineage FROM ${role}`);
+  for (const lookingAt of [storage, newProcess().storage]) {
+    await expect(lookingAt.checkLineage()).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+    const outcome = await lookingAt.append(groupAfter(clusterId, head));
+    expect(outcome).toMatchObject({ kind: 'unavailable', cause: { code: 'UNAVAILABLE' } });
+  }
+  await asSuperuser(`GRANT SELECT ON lineage TO ${role}`);
+  expect(await storage.append(groupAfter(clusterId, head))).toEqual({ kind: 'refused', knownRequestIds: [] });
+  expect(changes.map(({ kind }) => kind)).toEqual(['doubted']);
+  expect(await rows()).toMatchObject([{ trusted: true }, { trusted: false }]);
 });

@@ -37,7 +37,9 @@ describe('migrate', () => {
         Array.from({ length: 4 }, () => run(process.execPath, [script, ownerUrl, role])),
       );
       const applied = results.map(({ stdout }) => (JSON.parse(stdout) as { applied: string[] }).applied);
-      expect(applied.filter((names) => names.length > 0)).toEqual([['001-log', '002-lineage']]);
+      expect(applied.filter((names) => names.length > 0)).toEqual([
+        ['001-log', '002-lineage', '003-lineage-trusted'],
+      ]);
       expect(await migrate({ databaseUrl: ownerUrl, applicationRole: role })).toEqual({
         applied: [],
         newer: [],
