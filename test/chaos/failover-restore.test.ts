@@ -120,6 +120,35 @@ test('a base backup that is put in place while no server runs is noticed by the 
   }
 });
 
+// Seen red with the promotion of a synchronous standby trusted by everybody: "nothing was lost".
+test('a restore to a point in time looks like the promotion of a synchronous standby, and does not deceive a server that ran', async () => {
+  const stage = await FailoverStage.set();
+  try {
+    await stage.postgres.addStandby();
+    await stage.postgres.waitForStandby();
+    const one = await stage.startServer();
+    await stage.untilSynchronous();
+    const [kept, other] = [await stage.newLog(one), await stage.newLog(one)];
+    const { host, primary } = stage.postgres;
+    const restored = await DebianPostgres.copyOf(host, 'restored', primary.port, ['-R']);
+    // More than a server writes to its WAL when it starts.
+    await other.caller.anchor(one, leavesNamed('much', 20_000));
+    await everybodyHasLooked(stage, 1);
+    await other.append(one);
+    await primary.crash();
+    await restored.start();
+    await restored.query('ALTER SYSTEM RESET synchronous_standby_names');
+    await restored.query('SELECT pg_reload_conf()');
+    await restored.promote();
+    await stage.postgres.replaceWith(restored);
+
+    await one.output(/"level":60,[^\n]*"reason":"the database is on timeline 2, before on 1 (since [^"]*)"/);
+    expect(await stage.stateOf(one, kept.clusterId)).toBe('RECOVERING');
+  } finally {
+    await stage.strike();
+  }
+});
+
 /** pg_dump, and a server that never knew the first one: roles, an empty database, pg_restore. */
 async function dump({ postgres }: FailoverStage): Promise<() => Promise<void>> {
   const { host, database, primary } = postgres;
