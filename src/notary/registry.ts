@@ -11,7 +11,7 @@ import { LogKeys } from './log-keys.ts';
 import { clusterNotFound, type OpenLogs } from './open-logs.ts';
 import type { CreateCluster } from './service.ts';
 import type { Signing } from './signing.ts';
-import type { AppendGroup, Cluster, Head, LogKeyRow, Storage } from './storage.ts';
+import type { Cluster, Head, LogKeyRow, NewCluster, Storage } from './storage.ts';
 
 export interface RegistryDependencies {
   readonly logs: OpenLogs;
@@ -60,10 +60,9 @@ export class ClusterRegistry {
       },
       genesis,
       keys: [key],
-      first:
-        request.predecessorId === undefined
-          ? undefined
-          : await this.#succession(clusterId, request.predecessorId, genesis, keys, createdAtMs),
+      ...(request.predecessorId === undefined
+        ? { first: undefined }
+        : await this.#succession(clusterId, request.predecessorId, genesis, keys, createdAtMs)),
     });
     switch (outcome.kind) {
       case 'created':
@@ -173,16 +172,18 @@ export class ClusterRegistry {
     genesis: Head,
     keys: LogKeys,
     createdAtMs: number,
-  ): Promise<AppendGroup> {
+  ): Promise<Pick<NewCluster, 'first' | 'giveUp'>> {
     const { logs, hasher } = this.#dependencies;
     const { log } = await logs.get(predecessorId);
     await refreshed(log);
-    if (log.state === 'recovering') {
-      // Whoever has nothing to thaw it with gives it up by naming it here: nothing that it may lack is signed again.
-      await log.declare('sealed', 'LOG_ROLLED_BACK', `given up for a successor; ${log.cluster.stateReason}`);
-    }
-    if (log.state !== 'sealed')
-      throw predecessorRefused(predecessorId, `it is ${log.state}, neither sealed nor recovering`);
+    const { state, stateReason, stateVersion } = log.cluster;
+    if (state !== 'sealed' && state !== 'recovering')
+      throw predecessorRefused(predecessorId, `it is ${state}, neither sealed nor recovering`);
+    // Whoever has nothing to thaw it with gives it up by naming it here: nothing that it may lack is signed again.
+    const giveUp =
+      state === 'recovering'
+        ? { reason: `given up for a successor; ${stateReason}`, expectedVersion: stateVersion }
+        : undefined;
     const { size, root } = await log.durableHead();
     const record = formatSuccessionRecord({
       clusterId,
@@ -190,7 +191,7 @@ export class ClusterRegistry {
       predecessorOrigin: log.cluster.origin,
       predecessorSize: size,
       predecessorRoot: root,
-      reason: log.cluster.stateReason,
+      reason: giveUp?.reason ?? stateReason,
       createdAtMs,
     });
     const entry = {
@@ -204,11 +205,12 @@ export class ClusterRegistry {
       createdAtMs,
     };
     const edge = LogEdge.load(hasher, 0, []);
-    return attemptOf(
+    const { group } = attemptOf(
       { clusterId, head: genesis, edge, keys },
       { entries: [entry], batches: [], storedBatches: [] },
       createdAtMs,
-    ).group;
+    );
+    return { first: group, giveUp };
   }
 }
 

@@ -143,6 +143,8 @@ export interface NewCluster {
   readonly keys: readonly LogKeyRow[];
   /** The succession entry of a successor, appended to genesis in the same transaction. */
   readonly first: AppendGroup | undefined;
+  /** Seals a predecessor that is `recovering`, in the same transaction; without it the predecessor has to be sealed. */
+  readonly giveUp?: { readonly reason: string; readonly expectedVersion: number } | undefined;
 }
 
 export type CreateClusterOutcome =
@@ -150,7 +152,7 @@ export type CreateClusterOutcome =
   /** The request id made this cluster earlier. */
   | { readonly kind: 'replayed'; readonly cluster: Cluster }
   | { readonly kind: 'exists' }
-  /** The predecessor is unknown, not sealed, or has a successor. */
+  /** The predecessor is unknown, has a successor, or is not (any more) in the state that was named. */
   | { readonly kind: 'predecessorRefused' };
 
 export interface StateChange {

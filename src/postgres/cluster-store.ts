@@ -61,7 +61,7 @@ export async function insertCluster(
   connection: Connection,
   created: NewCluster,
 ): Promise<CreateClusterOutcome> {
-  const { cluster, genesis, keys, first } = created;
+  const { cluster, genesis, keys, first, giveUp } = created;
   // First, since it waits for a twin of this call, which must then be found rather than collide over the predecessor.
   const inserted = await connection.run(
     queries
@@ -80,7 +80,7 @@ export async function insertCluster(
   if (inserted.length === 0) return await findTwin(connection, cluster.requestId);
   if (
     cluster.predecessorId !== undefined &&
-    !(await succeed(connection, cluster.predecessorId, cluster.clusterId))
+    !(await succeed(connection, cluster.predecessorId, cluster.clusterId, giveUp))
   ) {
     return { kind: 'predecessorRefused' };
   }
@@ -118,18 +118,27 @@ async function findTwin(
   return row === undefined ? { kind: 'exists' } : { kind: 'replayed', cluster: toCluster(row) };
 }
 
-/** A sealed cluster gets one successor, for ever. */
-async function succeed(connection: Connection, predecessorId: string, successorId: string): Promise<boolean> {
-  const updated = await connection.run(
-    queries
-      .updateTable('clusters')
-      .set({ successor_id: successorId })
-      .where('cluster_id', '=', predecessorId)
-      .where('state', '=', 'sealed')
-      .where('successor_id', 'is', null)
-      .returning('cluster_id'),
-  );
-  return updated.length === 1;
+/** A sealed cluster gets one successor, for ever; one that is given up is sealed with it. */
+async function succeed(
+  connection: Connection,
+  predecessorId: string,
+  successorId: string,
+  giveUp: NewCluster['giveUp'],
+): Promise<boolean> {
+  const update = queries
+    .updateTable('clusters')
+    .set({ successor_id: successorId })
+    .where('cluster_id', '=', predecessorId)
+    .where('successor_id', 'is', null)
+    .returning('cluster_id');
+  const guarded =
+    giveUp === undefined
+      ? update.where('state', '=', 'sealed')
+      : update
+          .set({ state: 'sealed', state_reason: giveUp.reason, state_version: sql`state_version + 1` })
+          .where('state', '=', 'recovering')
+          .where('state_version', '=', giveUp.expectedVersion);
+  return (await connection.run(guarded)).length === 1;
 }
 
 const insertKeys = (clusterId: string, keys: readonly LogKeyRow[]) =>

@@ -132,7 +132,7 @@ export class MemoryDatabase {
     if (!batches.has(batch.anchorId)) batches.set(batch.anchorId, copyOf(batch));
   }
 
-  createCluster({ cluster, genesis, keys, first }: NewCluster): CreateClusterOutcome {
+  createCluster({ cluster, genesis, keys, first, giveUp }: NewCluster): CreateClusterOutcome {
     const all = [...this.logs.values()].map((log) => log.cluster);
     const twin = all.find(
       ({ requestId }) => cluster.requestId !== undefined && requestId === cluster.requestId,
@@ -141,10 +141,18 @@ export class MemoryDatabase {
     if (this.logs.has(cluster.clusterId)) return { kind: 'exists' };
     if (cluster.predecessorId !== undefined) {
       const predecessor = this.logs.get(cluster.predecessorId);
-      if (predecessor?.cluster.state !== 'sealed' || predecessor.cluster.successorId !== undefined) {
+      const isNamed =
+        giveUp === undefined
+          ? predecessor?.cluster.state === 'sealed'
+          : predecessor?.cluster.state === 'recovering' &&
+            predecessor.cluster.stateVersion === giveUp.expectedVersion;
+      if (predecessor === undefined || !isNamed || predecessor.cluster.successorId !== undefined) {
         return { kind: 'predecessorRefused' };
       }
-      predecessor.cluster = { ...predecessor.cluster, successorId: cluster.clusterId };
+      const { reason: stateReason } = giveUp ?? { reason: predecessor.cluster.stateReason };
+      const stateVersion = predecessor.cluster.stateVersion + (giveUp === undefined ? 0 : 1);
+      const sealed = { state: 'sealed', stateReason, stateVersion } as const;
+      predecessor.cluster = { ...predecessor.cluster, ...sealed, successorId: cluster.clusterId };
     }
     const { prevRoot: _none, ...head } = genesis;
     const created: Cluster = {

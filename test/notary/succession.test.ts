@@ -1,4 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
+import { StorageError } from '../../src/notary/storage.ts';
 import { parseRecord } from '../../src/record/index.ts';
 import { codeOf, World } from './world.ts';
 
@@ -158,6 +159,38 @@ describe('creating a cluster', () => {
     const reused = (other: object) => codeOf(world.cluster(replica, { requestId, ...other }));
     expect(await reused({ displayName: 'two' })).toBe('REQUEST_ID_REUSED');
     expect(await reused({ displayName: 'one', clusterId: crypto.randomUUID() })).toBe('REQUEST_ID_REUSED');
+  });
+
+  // Seen red when the predecessor was sealed before the successor was created: for ever, for nothing.
+  test('that is refused leaves a recovering predecessor as it was', async () => {
+    const { world, replica } = await start();
+    const doubted = await world.cluster(replica);
+    await world.anchor(replica, doubted.clusterId);
+    const { storage } = replica;
+    const change = {
+      clusterId: doubted.clusterId,
+      from: ['active'],
+      to: 'recovering',
+      reason: 'a doubt',
+    } as const;
+    await storage.changeState(change);
+    const taken = await world.cluster(replica);
+    const succeed = (more: object = {}) =>
+      codeOf(world.cluster(replica, { predecessorId: doubted.clusterId, ...more }));
+    expect(await succeed({ clusterId: taken.clusterId })).toBe('CLUSTER_EXISTS');
+    storage.once('createCluster', async () => {
+      throw new StorageError('UNAVAILABLE', 'away');
+    });
+    expect(await succeed()).toBe('STORAGE_UNAVAILABLE');
+    // Thawed by another replica in between.
+    storage.once('createCluster', async (proceed) => {
+      await storage.changeState({ ...change, from: ['recovering'], to: 'active', reason: 'thawed' });
+      return proceed();
+    });
+    expect(await succeed()).toBe('PREDECESSOR_REFUSED');
+    expect(await replica.registry.getCluster(doubted.clusterId)).toMatchObject({ state: 'active' });
+    await replica.notary.getCheckpoint(doubted.clusterId, 0);
+    expect((await world.anchor(replica, doubted.clusterId)).logIndex).toBe(1);
   });
 
   test('with an id that is taken is CLUSTER_EXISTS', async () => {
