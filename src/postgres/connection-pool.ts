@@ -6,6 +6,7 @@ import { leavesConnectionUsable } from './sql-state.ts';
 
 export interface ConnectionPoolOptions {
   readonly databaseUrl: string;
+  /** Readers get four tenths of it, at least two, and writers the rest. */
   readonly poolSize: number;
   /** For a free connection of the pool, and for a new one. */
   readonly connectTimeoutMs: number;
@@ -30,12 +31,18 @@ export class NoAnswer extends Error {
 
 /** Where connections come from. */
 export interface Connections {
+  /** @throws StorageError UNAVAILABLE where there is none in time */
   connect(): Promise<Connection>;
 }
 
-/** Connections of the application role. */
-export class ConnectionPool implements Connections {
-  readonly #pool: pg.Pool;
+/**
+ * Connections of the application role, those of readers apart from those of writers: where writers wait (for a lock, for a
+ * standby), proofs and health checks are served all the same, and long reads keep nobody from anchoring.
+ */
+export class ConnectionPool {
+  readonly readers: Connections;
+  readonly writers: Connections;
+  readonly #pools: readonly pg.Pool[];
   readonly #options: ConnectionPoolOptions;
   /** When each connection last answered, on the monotonic clock. */
   readonly #answeredAtMs = new WeakMap<pg.PoolClient, number>();
@@ -44,9 +51,19 @@ export class ConnectionPool implements Connections {
 
   constructor(options: ConnectionPoolOptions) {
     this.#options = options;
-    this.#pool = new pg.Pool({
+    const readerCount = Math.max(2, Math.floor(options.poolSize * 0.4));
+    const readers = this.#open(readerCount);
+    const writers = this.#open(Math.max(1, options.poolSize - readerCount));
+    this.#pools = [readers, writers];
+    this.readers = { connect: () => this.#connection(readers) };
+    this.writers = { connect: () => this.#connection(writers) };
+  }
+
+  #open(max: number): pg.Pool {
+    const options = this.#options;
+    const pool = new pg.Pool({
       connectionString: options.databaseUrl,
-      max: options.poolSize,
+      max,
       connectionTimeoutMillis: options.connectTimeoutMs,
       idleTimeoutMillis: 60_000,
       keepAlive: true,
@@ -56,17 +73,17 @@ export class ConnectionPool implements Connections {
       // What is asked for without waiting in between travels together.
       pipeline: true,
     });
-    this.#pool.on('error', options.onIdleError);
-    this.#pool.on('connect', (client) => {
+    pool.on('error', options.onIdleError);
+    pool.on('connect', (client) => {
       // The pool listens to idle clients only, and an unheard error event would end the process. One in use rejects its query.
       client.on('error', () => {});
     });
+    return pool;
   }
 
-  /** @throws StorageError UNAVAILABLE where there is none in time */
-  async connect(): Promise<Connection> {
+  async #connection(pool: pg.Pool): Promise<Connection> {
     try {
-      return new Connection(await this.#connect(), this.#options, {
+      return new Connection(await this.#connect(pool), this.#options, {
         onAnswer: (client) => this.#answeredAtMs.set(client, performance.now()),
         onGivenUp: () => {
           this.#givenUpAtMs = performance.now();
@@ -83,9 +100,9 @@ export class ConnectionPool implements Connections {
    * A network or a primary that vanished leaves every idle connection as dead as the one that showed it: those that have not
    * answered since are not tried one by one.
    */
-  async #connect(): Promise<pg.PoolClient> {
+  async #connect(pool: pg.Pool): Promise<pg.PoolClient> {
     for (;;) {
-      const client = await this.#pool.connect();
+      const client = await pool.connect();
       const answeredAtMs = this.#answeredAtMs.get(client);
       if (answeredAtMs === undefined || answeredAtMs > this.#givenUpAtMs) return client;
       client.release(true);
@@ -93,7 +110,7 @@ export class ConnectionPool implements Connections {
   }
 
   async close(): Promise<void> {
-    await this.#pool.end();
+    await Promise.all(this.#pools.map((pool) => pool.end()));
   }
 }
 

@@ -76,9 +76,9 @@ export function createPostgresStorage(options: PostgresStorageOptions): Postgres
     onIdleError: options.onIdleError ?? (() => {}),
   });
 
-  const read = <T>(work: (connection: Connection) => Promise<T>) => withConnection(pool, work);
+  const read = <T>(work: (connection: Connection) => Promise<T>) => withConnection(pool.readers, work);
   const lineage = new LineageWatch(options.onLineageChange ?? (() => {}));
-  const writers = lookingFirst(pool, lineage);
+  const writers = lookingFirst(pool.writers, lineage);
   const batches = new BytesUnderWay(MAX_BATCH_BYTES_UNDER_WAY, BATCH_PATIENCE_MS);
   const write = <T>(work: (connection: Connection) => Promise<T>) =>
     withConnection(writers, async (connection) => {
@@ -171,7 +171,7 @@ export function createPostgresStorage(options: PostgresStorageOptions): Postgres
       const lost = await read((a) => read((b) => findLostStatements(a, b)));
       return lost === undefined ? found : { ...found, refusals: [lost] };
     },
-    checkLineage: () => withConnection(pool, (connection) => lineage.look(connection)),
+    checkLineage: () => withConnection(pool.readers, (connection) => lineage.look(connection)),
     close: () => pool.close(),
   };
 }

@@ -37,8 +37,7 @@ Examples:
   $ quartermaster fsck --cluster 0198c7a0-5f6e-7d2c-9b1a-3e4f5a6b7c8d --json`,
     )
     .action(async ({ cluster, json }: FsckCommandOptions) => {
-      const { databaseUrl, masterSeed } = load(command, terminal);
-      const result = await check(databaseUrl, masterSeed, cluster);
+      const result = await check(load(command, terminal), cluster);
       const { finding } = result;
       report(terminal, json === true, { ok: finding === undefined, ...result }, describe(result));
       if (finding !== undefined) {
@@ -47,24 +46,35 @@ Examples:
     });
 }
 
-function load(command: Command, terminal: Terminal): { databaseUrl: string; masterSeed: Uint8Array } {
+interface FsckConfiguration {
+  readonly databaseUrl: string;
+  readonly namedStatements: boolean;
+  readonly masterSeed: Uint8Array;
+}
+
+function load(command: Command, terminal: Terminal): FsckConfiguration {
   const mistakes = new Mistakes();
   const sources = sourcesOf(command, SETTINGS_OF.fsck, terminal);
   const settings = readSettings(SETTINGS_OF.fsck, sources, mistakes);
   const masterSeed = judgeSeed(settings, sources, readFileSync, mistakes);
-  const { databaseUrl } = settings;
+  const { databaseUrl, namedStatements } = settings;
   requireGiven('databaseUrl', sources, mistakes);
-  if (databaseUrl === undefined || masterSeed === undefined || mistakes.lines.length > 0)
+  if (
+    databaseUrl === undefined ||
+    namedStatements === undefined ||
+    masterSeed === undefined ||
+    mistakes.lines.length > 0
+  ) {
     throw mistakes.toError();
-  return { databaseUrl, masterSeed };
+  }
+  return { databaseUrl, namedStatements, masterSeed };
 }
 
 async function check(
-  databaseUrl: string,
-  masterSeed: Uint8Array,
+  { databaseUrl, namedStatements, masterSeed }: FsckConfiguration,
   clusterId: string | undefined,
 ): Promise<FsckReport> {
-  const storage = createPostgresStorage({ databaseUrl });
+  const storage = createPostgresStorage({ databaseUrl, namedStatements });
   try {
     return await fsck({ storage, signing: createSeedSigning(masterSeed), hasher: fastHasher, clusterId });
   } catch (error) {

@@ -140,7 +140,8 @@ export const SETTINGS = {
     flag: '--database-pool-size',
     placeholder: 'count',
     parse: integerBetween(2, 100),
-    description: 'Most connections to Postgres. Ten are enough for one process.',
+    description:
+      'Most connections to Postgres, four tenths of them for reads (at least two). Ten are enough for one process.',
   }),
   namedStatements: withDefault('true', {
     env: 'QUARTERMASTER_NAMED_STATEMENTS',
@@ -286,6 +287,6 @@ export const SETTINGS_OF = {
   ],
   dev: ['listen', 'dataDirectory', 'shutdownGraceMs', 'logLevel'],
   migrate: ['migrationDatabaseUrl', 'applicationRole', 'applicationPassword', 'databaseStartTimeoutMs'],
-  fsck: ['databaseUrl', 'seed', 'seedFile'],
+  fsck: ['databaseUrl', 'namedStatements', 'seed', 'seedFile'],
   client: ['endpoint', 'caFile'],
 } as const satisfies Readonly<Record<string, readonly SettingName[]>>;
