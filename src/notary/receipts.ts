@@ -21,8 +21,8 @@ export interface LeavesToProve {
   readonly leafIndexes: readonly number[];
 }
 
-/** Stored hashes read at once: bounds the memory of one call to a few MiB. */
-const LEAVES_AT_ONCE = 128;
+/** Leaves whose tiles are read and hashed in one go: at most some 4 ms, in which nobody else is served. */
+const LEAVES_AT_ONCE = 32;
 
 /**
  * Paths from leaves to the roots of their anchors, each checked before it leaves the house.

@@ -42,7 +42,7 @@ export type Client<Methods extends GenServiceMethods> = {
  *
  * @param address `host:port`, or any target of grpc-js (`dns:///name:port`, `unix:/path`).
  * @example
- * const notary = createClient(QuartermasterNotary, '127.0.0.1:7070');
+ * const notary = createClient(QuartermasterNotary, '127.0.0.1:50051');
  * const { checkpoint } = await notary.getCheckpoint({ clusterId }, { timeoutMs: 5_000 });
  * notary.close();
  */
