@@ -7,7 +7,7 @@ import { CallLayer } from './call-layer.ts';
 import type { RequestErrorCode } from './error.ts';
 import { RequestError } from './error.ts';
 import type { OwnRequest } from './handler.ts';
-import { FREE_READ_BYTES, MAX_REQUEST_STREAM_BYTES } from './limits.ts';
+import { FREE_READ_BYTES, MAX_INFLATION, MAX_REQUEST_STREAM_BYTES } from './limits.ts';
 import type { MemoryBudget } from './memory-budget.ts';
 import type { ReadGate, Sender } from './read-gate.ts';
 import { FRAME_HEADER_BYTES, FrameHeaderReader, forgetChunks, requestStreamOf } from './request-stream.ts';
@@ -83,6 +83,7 @@ class Admission extends BoundedCall implements Sender {
   readonly #unread: UnreadAnswers;
   readonly #header = new FrameHeaderReader();
   #expectedBytes: number | undefined;
+  #promisedBytes = 0;
   #arrivedBytes = 0;
   #heldBytes = 0;
   #complete = false;
@@ -131,9 +132,11 @@ class Admission extends BoundedCall implements Sender {
     }
     this.#expectedBytes = header.messageBytes + FRAME_HEADER_BYTES;
     // What a compressed message will take is known only after it has been taken.
-    const big = header.compressed || header.messageBytes > FREE_READ_BYTES;
-    if (!big) {
-      if (this.outstandingBytes > 0) this.#gate.enterSmall(this);
+    this.#promisedBytes = header.compressed
+      ? Math.min(maxMessageBytes, header.messageBytes * MAX_INFLATION)
+      : header.messageBytes;
+    if (this.#promisedBytes <= FREE_READ_BYTES) {
+      this.#gate.enterSmall(this);
       return;
     }
     this.stream?.pause();
@@ -141,7 +144,11 @@ class Admission extends BoundedCall implements Sender {
   }
 
   get outstandingBytes(): number {
-    return Math.max(0, (this.#expectedBytes ?? 0) - this.#arrivedBytes);
+    return this.#complete ? 0 : Math.max(0, this.#promisedBytes + FRAME_HEADER_BYTES - this.#arrivedBytes);
+  }
+
+  get decompressing(): boolean {
+    return !this.#complete && this.#arrivedBytes === this.#expectedBytes;
   }
 
   granted(): void {
@@ -205,7 +212,6 @@ class Admission extends BoundedCall implements Sender {
     if (this.refused || this.#complete) return;
     this.#complete = true;
     forgetChunks(this.lowest);
-    this.#gate.leave(this);
     const received = message as Received<unknown>;
     if (!received.ok) {
       this.refuseMalformed(received.error);
@@ -215,6 +221,12 @@ class Admission extends BoundedCall implements Sender {
     const { context } = this;
     const request: OwnRequest<unknown> = { message: received.message, context };
     super.onReceiveMessage(context.method.own ? request : received.message);
+  }
+
+  /** Nothing is done for the call before: one that never says that it has ended would hold its message for ever. */
+  override onReceiveHalfClose(): void {
+    this.#gate.leave(this);
+    super.onReceiveHalfClose();
   }
 
   override sendStatus(status: CallStatus): void {

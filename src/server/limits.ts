@@ -52,6 +52,9 @@ export const MAX_REQUEST_STREAM_BYTES = 64 * KIB;
 /** The initial HTTP/2 window: what a peer may send unasked. Messages within it are read at once. */
 export const FREE_READ_BYTES = 64 * KIB;
 
+/** What a byte of deflate or gzip can become at most (zlib, "Technical Details": 1032:1). */
+export const MAX_INFLATION = 1032;
+
 const RANGES: Readonly<Record<keyof ServerLimits, readonly [min: number, max: number]>> = {
   maxLeafCount: [1, 4_194_304],
   maxMessageBytes: [KIB, 160 * MIB],

@@ -1,14 +1,19 @@
+import { SenderProgress } from './sender-progress.ts';
+import { WaitingSenders } from './waiting-senders.ts';
+
 /** Somebody who sends a message. */
 export interface Sender {
   /** Equal for senders on one connection. */
   readonly connection: unknown;
-  /** Announced, and not here yet. */
+  /** What its message may still take, decompressed where it is compressed, beside what is here. */
   readonly outstandingBytes: number;
+  /** All of it has been sent: that it is not here yet is not the sender's fault. */
+  readonly decompressing: boolean;
   /** May go on; maybe during `enter`. */
   granted(): void;
-  /** Must end: its time is over and others wait. `leave` has been done for it. */
+  /** Must end: it is too slow and others wait. `leave` has been done for it. */
   evicted(): void;
-  /** Must end: there was no memory for its message all the time that it waited. `leave` has been done for it. */
+  /** Must end: for the whole read timeout there was no memory for its message. `leave` has been done for it. */
   refusedForMemory(): void;
 }
 
@@ -32,15 +37,18 @@ export interface ReadGateOptions {
   readonly now?: () => number;
 }
 
-/** How long somebody waits before one who is past its time has to go. */
+/** How long somebody waits before one who is too slow has to go. */
 const PATIENCE_MS = 1_000;
 const CHECK_EVERY_MS = 250;
+/** Of the memory, promised to one connection that sends several messages at once. */
+const CONNECTION_SHARE = 1 / 4;
 
 /**
- * Lets in a bounded number of senders, few of any one connection; the others are held by flow control.
+ * Lets in a bounded number of senders of big messages, few of any one connection; the others are held by flow control, and get
+ * in by turns (`WaitingSenders`).
  *
- * A sender past its time loses its place only when another needs it: a gateway on a slow link with hours of events in one
- * message must get through some time, while sixteen hostile slow senders must not shut everyone else out.
+ * A sender that is too slow (`SenderProgress`) loses its place only when another needs it: a gateway on a slow link with hours
+ * of events in one message must get through some time, while sixteen hostile slow senders must not shut everyone else out.
  *
  * Who is inside has been promised the memory for the whole message. Refused one by one as memory runs out in mid-message, big
  * senders would only ever throw away what each of them has sent: thirty-two got four batches through in forty seconds.
@@ -48,13 +56,10 @@ const CHECK_EVERY_MS = 250;
 export class ReadGate {
   readonly #options: ReadGateOptions;
   readonly #now: () => number;
-  /** By time of entry, oldest first. */
-  readonly #inside = new Map<Sender, number>();
-  readonly #perConnection = new Map<unknown, number>();
-  /** Senders of small messages that come in pieces: they take no place, but have to end some time as well. */
+  readonly #inside = new Map<Sender, SenderProgress>();
+  readonly #waiting = new WaitingSenders();
+  /** Senders of small messages, oldest first: they take no place, but have to come to their end as well. */
   readonly #small = new Map<Sender, number>();
-  /** First come, first served, as far as the connection has a place left. */
-  readonly #waiting = new Map<Sender, number>();
   #timer: NodeJS.Timeout | undefined;
 
   constructor(options: ReadGateOptions) {
@@ -67,15 +72,14 @@ export class ReadGate {
   }
 
   get waitingCount(): number {
-    return this.#waiting.size;
+    return this.#waiting.count;
   }
 
+  /** Behind all who wait already, but for those who wait for their own connection. */
   enter(sender: Sender): void {
-    if (this.#hasPlaceFor(sender)) {
-      this.#admit(sender);
-      return;
-    }
-    this.#waiting.set(sender, this.#now());
+    this.#waiting.add(sender, this.#now());
+    this.#admitNext();
+    this.#waiting.noteMemory(sender, this.#lacksMemoryFor(sender), this.#now());
     this.#timer ??= setInterval(() => this.checkTimes(), CHECK_EVERY_MS).unref();
   }
 
@@ -86,28 +90,74 @@ export class ReadGate {
   /** Done, refused or gone; again is harmless. */
   leave(sender: Sender): void {
     if (this.#small.delete(sender)) return;
-    if (this.#waiting.delete(sender)) this.#stopTimerWhenIdle();
-    else if (this.#remove(sender)) this.#admitNext();
+    if (this.#waiting.delete(sender) || this.#inside.delete(sender)) this.#admitNext();
+    this.#stopTimerWhenIdle();
   }
 
-  /** Ends the sender that is longest past its time, of one connection or of all. False where there is none. */
-  evictOverdue(connection?: unknown): boolean {
-    const overdueSince = this.#now() - this.#options.readTimeoutMs;
-    for (const [sender, enteredAt] of this.#inside) {
-      if (enteredAt > overdueSince) break;
-      if (connection !== undefined && sender.connection !== connection) continue;
-      this.#remove(sender);
-      sender.evicted();
-      this.#admitNext();
-      return true;
+  /** Ends a sender that is too slow, for its memory. False where there is none. */
+  evictOverdue(): boolean {
+    return this.#evictSlowest() || this.#evictSmall();
+  }
+
+  /** Memory has become free. */
+  memoryFreed(): void {
+    if (this.#waiting.count > 0) this.#admitNext();
+  }
+
+  /** Makes room for those who have waited for too long. Runs by itself while anybody is inside or waits. */
+  checkTimes(): void {
+    for (const progress of this.#inside.values()) progress.look(CHECK_EVERY_MS);
+    this.#admitNext();
+    this.#makeRoom();
+    this.#refuseForMemory();
+    this.#stopTimerWhenIdle();
+  }
+
+  #makeRoom(): void {
+    const waitingSince = this.#now() - PATIENCE_MS;
+    // One for each connection: what is ended for the thousandth of a single one would be ended for nothing.
+    for (const sender of [...this.#waiting.next()]) {
+      const sinceMs = this.#waiting.sinceMs(sender);
+      if (sinceMs === undefined || sinceMs > waitingSince) continue;
+      if (this.#evictSlowest(this.#isFullFor(sender) ? sender.connection : undefined)) continue;
+      if (this.#lacksMemoryFor(sender) && !this.#evictSmall()) this.#options.memory?.evictOverdue();
     }
-    // A connection that is full is full of big ones.
-    return connection === undefined && this.#evictSmall(overdueSince);
   }
 
-  #evictSmall(overdueSince: number): boolean {
+  /** Nobody is held for ever by what others have in memory: told to come again, a caller can also ask another replica. */
+  #refuseForMemory(): void {
+    const now = this.#now();
+    for (const sender of this.#waiting.all()) {
+      const lackedMs = this.#waiting.noteMemory(sender, this.#lacksMemoryFor(sender), now);
+      if (lackedMs < this.#options.readTimeoutMs || !this.#waiting.delete(sender)) continue;
+      sender.refusedForMemory();
+    }
+    this.#admitNext();
+  }
+
+  /** Of those who are too slow, of one connection or of all. */
+  #evictSlowest(connection?: unknown): boolean {
+    const now = this.#now();
+    let slowest: Sender | undefined;
+    let lowestBytesPerMs = Number.POSITIVE_INFINITY;
+    for (const [sender, progress] of this.#inside) {
+      if (connection !== undefined && sender.connection !== connection) continue;
+      if (!progress.isTooSlow(now, this.#options.readTimeoutMs)) continue;
+      const bytesPerMs = progress.bytesPerMs(now);
+      if (bytesPerMs >= lowestBytesPerMs) continue;
+      slowest = sender;
+      lowestBytesPerMs = bytesPerMs;
+    }
+    if (slowest === undefined) return false;
+    this.#inside.delete(slowest);
+    slowest.evicted();
+    this.#admitNext();
+    return true;
+  }
+
+  #evictSmall(): boolean {
     for (const [sender, enteredAt] of this.#small) {
-      if (enteredAt > overdueSince) return false;
+      if (enteredAt > this.#now() - this.#options.readTimeoutMs) return false;
       this.#small.delete(sender);
       sender.evicted();
       return true;
@@ -115,48 +165,19 @@ export class ReadGate {
     return false;
   }
 
-  /** Memory has become free. */
-  memoryFreed(): void {
-    if (this.#waiting.size > 0) this.#admitNext();
-  }
-
-  /** Makes room for those who have waited for too long. Runs by itself while anybody waits. */
-  checkTimes(): void {
-    this.#admitNext();
-    this.#refuseForMemory();
-    const waitingSince = this.#now() - PATIENCE_MS;
-    for (const [sender, arrivedAt] of [...this.#waiting]) {
-      if (arrivedAt > waitingSince) return;
-      if (!this.#waiting.has(sender)) continue;
-      const evicted = this.evictOverdue(this.#isFullFor(sender.connection) ? sender.connection : undefined);
-      if (!evicted && this.#lacksMemoryFor(sender)) this.#options.memory?.evictOverdue();
-    }
-  }
-
-  /** Nobody is held for ever by what others have in memory: told to come again, a caller can also ask another replica. */
-  #refuseForMemory(): void {
-    const overdueSince = this.#now() - this.#options.readTimeoutMs;
-    for (const [sender, arrivedAt] of [...this.#waiting]) {
-      if (arrivedAt > overdueSince) return;
-      if (!this.#lacksMemoryFor(sender) || !this.#waiting.delete(sender)) continue;
-      sender.refusedForMemory();
-    }
-    this.#stopTimerWhenIdle();
-  }
-
-  #hasPlaceFor(sender: Sender): boolean {
-    return (
-      this.#inside.size < this.#options.concurrentReads &&
-      !this.#isFullFor(sender.connection) &&
-      !this.#lacksMemoryFor(sender)
-    );
+  #isFullFor({ connection, outstandingBytes }: Sender): boolean {
+    const { readsPerConnection, memory } = this.#options;
+    const own = [...this.#inside.keys()].filter((sender) => sender.connection === connection);
+    if (own.length >= readsPerConnection) return true;
+    const promisedBytes = sumOf(own);
+    if (memory === undefined || promisedBytes === 0) return false;
+    return promisedBytes + outstandingBytes > memory.capacityBytes * CONNECTION_SHARE;
   }
 
   #lacksMemoryFor({ outstandingBytes }: Sender): boolean {
     const { memory } = this.#options;
     if (memory === undefined) return false;
-    let promisedBytes = 0;
-    for (const sender of this.#inside.keys()) promisedBytes += sender.outstandingBytes;
+    const promisedBytes = sumOf(this.#inside.keys());
     // Alone, a message may begin that only fits once others have ended: it would wait for ever for all of them at once.
     const neededBytes =
       promisedBytes > 0
@@ -165,39 +186,27 @@ export class ReadGate {
     return neededBytes > memory.freeBytes();
   }
 
-  #isFullFor(connection: unknown): boolean {
-    return (this.#perConnection.get(connection) ?? 0) >= this.#options.readsPerConnection;
-  }
-
-  #admit(sender: Sender): void {
-    this.#inside.set(sender, this.#now());
-    this.#perConnection.set(sender.connection, (this.#perConnection.get(sender.connection) ?? 0) + 1);
-    sender.granted();
-  }
-
-  #remove(sender: Sender): boolean {
-    if (!this.#inside.delete(sender)) return false;
-    const left = (this.#perConnection.get(sender.connection) ?? 1) - 1;
-    if (left === 0) this.#perConnection.delete(sender.connection);
-    else this.#perConnection.set(sender.connection, left);
-    return true;
-  }
-
   #admitNext(): void {
-    for (const sender of this.#waiting.keys()) {
+    for (const sender of this.#waiting.next()) {
       if (this.#inside.size >= this.#options.concurrentReads) break;
-      if (this.#isFullFor(sender.connection)) continue;
+      if (this.#isFullFor(sender)) continue;
       // Smaller messages behind it must not take what it waits for.
       if (this.#lacksMemoryFor(sender)) break;
-      this.#waiting.delete(sender);
-      this.#admit(sender);
+      this.#waiting.take(sender);
+      this.#inside.set(sender, new SenderProgress(sender, this.#now()));
+      sender.granted();
     }
-    this.#stopTimerWhenIdle();
   }
 
   #stopTimerWhenIdle(): void {
-    if (this.#waiting.size > 0) return;
+    if (this.#waiting.count > 0 || this.#inside.size > 0) return;
     clearInterval(this.#timer);
     this.#timer = undefined;
   }
+}
+
+function sumOf(senders: Iterable<Sender>): number {
+  let bytes = 0;
+  for (const { outstandingBytes } of senders) bytes += outstandingBytes;
+  return bytes;
 }

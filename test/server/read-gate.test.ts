@@ -1,29 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import type { Sender } from '../../src/server/read-gate.ts';
 import { ReadGate } from '../../src/server/read-gate.ts';
-
-class FakeSender implements Sender {
-  readonly connection: string;
-  outstandingBytes = 1;
-  state: 'new' | 'inside' | 'evicted' | 'refused' = 'new';
-
-  constructor(connection: string) {
-    this.connection = connection;
-  }
-
-  granted(): void {
-    this.state = 'inside';
-  }
-
-  evicted(): void {
-    this.state = 'evicted';
-  }
-
-  refusedForMemory(): void {
-    this.state = 'refused';
-  }
-}
+import { FakeSender } from './fake-sender.ts';
 
 function gateWithClock() {
   const clock = { ms: 1_000_000 };
