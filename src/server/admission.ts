@@ -115,7 +115,9 @@ class Admission extends BoundedCall implements Sender {
     if (this.#expectedBytes !== undefined && this.#arrivedBytes > this.#expectedBytes) {
       this.refuse('UNEXPECTED_MESSAGE', `${this.context.method.name} takes one request message`);
     }
-    if (!this.refused && !this.#complete) this.#hold(this.#arrivedBytes);
+    if (this.refused || this.#complete) return;
+    // grpc-js decompresses it in this very turn, also one that came in one piece, before the gate could hold it.
+    this.#hold(this.decompressing ? Math.max(this.#arrivedBytes, this.#promisedBytes) : this.#arrivedBytes);
   }
 
   #readHeader(chunk: Buffer): void {
@@ -144,7 +146,9 @@ class Admission extends BoundedCall implements Sender {
   }
 
   get outstandingBytes(): number {
-    return this.#complete ? 0 : Math.max(0, this.#promisedBytes + FRAME_HEADER_BYTES - this.#arrivedBytes);
+    return this.#complete
+      ? 0
+      : Math.max(0, this.#promisedBytes + FRAME_HEADER_BYTES - Math.max(this.#heldBytes, this.#arrivedBytes));
   }
 
   get decompressing(): boolean {

@@ -11,9 +11,9 @@ export class MemoryBudget {
     return this.#usedBytes;
   }
 
-  /** Takes all of the bytes or, answering false, none. */
+  /** Takes all of the bytes or, answering false, none. Fewer than none are given back. */
   reserve(bytes: number): boolean {
-    if (this.#usedBytes + bytes > this.capacityBytes) return false;
+    if (bytes > 0 && this.#usedBytes + bytes > this.capacityBytes) return false;
     this.#usedBytes += bytes;
     return true;
   }

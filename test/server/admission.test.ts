@@ -1,3 +1,4 @@
+import { gzipSync } from 'node:zlib';
 import { create, toBinary } from '@bufbuild/protobuf';
 import { describe, expect, test } from '@jest/globals';
 import { CreateAnchorRequestSchema } from '#gen/quartermaster/v1/notary_pb.js';
@@ -200,6 +201,21 @@ describe('the memory budget', () => {
     expect((await first).code).toBe('OK');
     for (const connection of connections) connection.close();
     await edge.stop();
+  });
+
+  // Seen red with a compressed message counted at its compressed size: all eight were decompressed at once.
+  test('counts a compressed message as what it may become, before it is decompressed', async () => {
+    const edge = await start({ memoryBudgetBytes: 1_000_000 });
+    const connection = new RawConnection(edge.port);
+    const bomb = frame(gzipSync(BIG.subarray(5)), true);
+    const calls = Array.from({ length: 8 }, () =>
+      connection.call(CREATE_ANCHOR, bomb, { 'grpc-encoding': 'gzip' }),
+    );
+    const codes = (await Promise.all(calls)).map(({ code }) => code);
+    connection.close();
+    await edge.stop();
+    expect(codes).toContain('OK');
+    expect(codes).toContain('RESOURCE_EXHAUSTED');
   });
 
   // Seen red with nothing released at the end of a call.
