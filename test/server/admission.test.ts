@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { gzipSync } from 'node:zlib';
 import { create, toBinary } from '@bufbuild/protobuf';
 import { describe, expect, test } from '@jest/globals';
@@ -201,6 +202,25 @@ describe('the memory budget', () => {
     expect((await first).code).toBe('OK');
     for (const connection of connections) connection.close();
     await edge.stop();
+  });
+
+  // Seen red when a sender's time ended with its message: without the end of the call nothing is done with it, for ever.
+  test('is taken back from messages of calls that are never ended', async () => {
+    const edge = await start({ memoryBudgetBytes: 700_000, readTimeoutMs: 1_500 });
+    const connections = Array.from({ length: 3 }, () => new RawConnection(edge.port));
+    const slow = connections.slice(1).map((connection) => beginSlowly(connection, BIG));
+    // By the end of the first the others have come.
+    await connections[0]!.call(CREATE_ANCHOR, BIG);
+    for (let round = 0; round < 20; round += 1) await edge.notary.getCheckpoint({ clusterId: CLUSTER });
+    const again = await connections[0]!.call(CREATE_ANCHOR, BIG);
+    const evicted = await Promise.race([
+      ...slow.map(({ answer }) => answer),
+      delay(5_000, undefined, { ref: false }),
+    ]);
+    for (const connection of connections) connection.close();
+    await edge.stop();
+    expect(again.code).toBe('OK');
+    expect(evicted).toMatchObject({ code: 'RESOURCE_EXHAUSTED' });
   });
 
   // Seen red with a compressed message counted at its compressed size: all eight were decompressed at once.
