@@ -3,10 +3,20 @@ import { dirname, join, relative, resolve } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
 
 /** From the top down; each may import itself and what is below it. */
-const LAYERS = ['cli', 'server', 'postgres', 'notary', 'verify', 'record', 'note', 'merkle'] as const;
+const LAYERS = [
+  'cli',
+  'server',
+  'postgres',
+  'notary',
+  'gateway',
+  'verify',
+  'record',
+  'note',
+  'merkle',
+] as const;
 /** Glue between generated code and grpc-js: knows no layer, and only the edges may use it. */
 const RPC = 'rpc';
-const RPC_USERS = new Set(['cli', 'server', RPC]);
+const RPC_USERS = new Set(['cli', 'gateway', 'server', RPC]);
 /** Runs in browsers: no Node.js modules, no Node.js globals. */
 const PURE = new Set(['verify', 'record', 'note', 'merkle']);
 const PURE_PACKAGES = /^(@noble\/|canonicalize$)/;
@@ -66,6 +76,16 @@ describe('the layers', () => {
     );
     expect(isUpwards({ file: 'notary/fsck.ts', layer: 'notary', specifier: '../rpc/client.ts' })).toBe(true);
     expect(isUpwards({ file: 'note/keys.ts', layer: 'note', specifier: '../merkle/index.ts' })).toBe(false);
+  });
+
+  test('the gateway client is linked by programs that run no notary, and no notary links it', () => {
+    const ofServer = imports.filter(({ layer }) => ['server', 'postgres', 'notary'].includes(layer));
+    expect(ofServer.filter((found) => targetLayer(found) === 'gateway')).toEqual([]);
+    const ofGateway = imports.filter(({ layer }) => layer === 'gateway');
+    expect(ofGateway.length).toBeGreaterThan(10);
+    expect(
+      ofGateway.filter((found) => /^(server|postgres|notary|cli)$/.test(targetLayer(found) ?? '')),
+    ).toEqual([]);
   });
 
   test('the domain knows neither the wire nor the database driver', () => {
