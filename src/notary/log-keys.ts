@@ -1,4 +1,5 @@
 import { equalHashes } from '../merkle/index.ts';
+import { verifyEd25519Natively } from '../native/ed25519.ts';
 import {
   ED25519,
   formatVkey,
@@ -9,7 +10,6 @@ import {
   verifyNote,
 } from '../note/index.ts';
 import { NotaryError } from './error.ts';
-import { verifyEd25519Natively } from './seed-signing.ts';
 import type { HeadMac, LogSigner, Signing } from './signing.ts';
 import type { Head, LogKeyRow } from './storage.ts';
 

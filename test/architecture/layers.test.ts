@@ -9,6 +9,7 @@ const LAYERS = [
   'postgres',
   'notary',
   'gateway',
+  'native',
   'verify',
   'record',
   'note',

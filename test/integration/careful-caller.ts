@@ -1,8 +1,9 @@
 import { createHash, randomUUID } from 'node:crypto';
 import type { CreateAnchorResponse, Receipt as ReceiptMessage } from '#gen/quartermaster/v1/notary_pb.js';
 import { fastHasher } from '../../src/merkle/fast.ts';
+import { verifyEd25519Natively } from '../../src/native/ed25519.ts';
 import { type FsckReport, fsck } from '../../src/notary/fsck.ts';
-import { createSeedSigning, verifyEd25519Natively } from '../../src/notary/seed-signing.ts';
+import { createSeedSigning } from '../../src/notary/seed-signing.ts';
 import type { Storage } from '../../src/notary/storage.ts';
 import { formatVkey } from '../../src/note/index.ts';
 import {

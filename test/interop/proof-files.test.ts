@@ -4,7 +4,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { verifyEd25519Natively } from '../../src/notary/seed-signing.ts';
+import { verifyEd25519Natively } from '../../src/native/ed25519.ts';
 import { parseTlogProof } from '../../src/note/index.ts';
 import { verifyReceipt } from '../../src/verify/index.ts';
 import { temporaryDirectory } from '../cli/temporary-directory.ts';

@@ -1,7 +1,7 @@
 import { expect } from '@jest/globals';
 import { fastHasher } from '../../src/merkle/fast.ts';
 import { equalHashes, hashBatch } from '../../src/merkle/index.ts';
-import { verifyEd25519Natively } from '../../src/notary/seed-signing.ts';
+import { verifyEd25519Natively } from '../../src/native/ed25519.ts';
 import type { Ed25519Verifier } from '../../src/note/index.ts';
 import { parseRecord } from '../../src/record/index.ts';
 import { verifyReceipt } from '../../src/verify/index.ts';

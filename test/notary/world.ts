@@ -1,8 +1,9 @@
 import { expect } from '@jest/globals';
 import { fastHasher } from '../../src/merkle/fast.ts';
+import { verifyEd25519Natively } from '../../src/native/ed25519.ts';
 import { createNotary, type NotaryOptions } from '../../src/notary/create-notary.ts';
 import { type FsckReport, fsck } from '../../src/notary/fsck.ts';
-import { createSeedSigning, verifyEd25519Natively } from '../../src/notary/seed-signing.ts';
+import { createSeedSigning } from '../../src/notary/seed-signing.ts';
 import type { AnchorAnswer, Notary, Registry, Submission } from '../../src/notary/service.ts';
 import type { Signing } from '../../src/notary/signing.ts';
 import type { AppendGroup, AppendOutcome, Cluster, Head } from '../../src/notary/storage.ts';

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { fastHasher } from '../../../src/merkle/fast.ts';
-import { verifyEd25519Natively } from '../../../src/notary/seed-signing.ts';
+import { verifyEd25519Natively } from '../../../src/native/ed25519.ts';
 import {
   type AnchorResponse,
   VerificationError,

@@ -1,4 +1,4 @@
-import { verifyEd25519Natively } from '../../../src/notary/seed-signing.ts';
+import { verifyEd25519Natively } from '../../../src/native/ed25519.ts';
 import {
   encodeBase64,
   formatNote,

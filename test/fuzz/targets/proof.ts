@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fastHasher } from '../../../src/merkle/fast.ts';
-import { verifyEd25519Natively } from '../../../src/notary/seed-signing.ts';
+import { verifyEd25519Natively } from '../../../src/native/ed25519.ts';
 import {
   encodeBase64,
   formatTlogProof,

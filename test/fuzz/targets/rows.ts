@@ -1,8 +1,9 @@
 import fc from 'fast-check';
 import { fastHasher } from '../../../src/merkle/fast.ts';
+import { verifyEd25519Natively } from '../../../src/native/ed25519.ts';
 import { NotaryError } from '../../../src/notary/error.ts';
 import { fsck } from '../../../src/notary/fsck.ts';
-import { createSeedSigning, verifyEd25519Natively } from '../../../src/notary/seed-signing.ts';
+import { createSeedSigning } from '../../../src/notary/seed-signing.ts';
 import type { LogKeyRow } from '../../../src/notary/storage.ts';
 import { ed25519Vkey, formatVkey, publicKeyEd25519 } from '../../../src/note/index.ts';
 import {
