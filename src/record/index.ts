@@ -11,3 +11,4 @@ export {
   SUCCESSION_RECORD_TYPE,
   type SuccessionRecord,
 } from './succession-record.ts';
+export { MAX_NESTING, writeCanonical } from './write-canonical.ts';

@@ -15,5 +15,6 @@ export {
 } from './anchor-response.ts';
 export { type VerifiedCheckpoint, verifyCheckpoint, verifyCheckpointConsistency } from './checkpoint.ts';
 export { VerificationError, type VerificationErrorCode } from './error.ts';
+export { EVENT_COMMITMENT_TYPE, hashEvent, leafOf, SALT_SIZE } from './event-leaf.ts';
 export type { Policy, VerifyOptions } from './policy.ts';
 export { type Expected, type Receipt, type Verdict, verifyReceipt } from './receipt.ts';

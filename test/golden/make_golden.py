@@ -9,6 +9,7 @@ import base64
 import hashlib
 import hmac
 import json
+from decimal import Decimal
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -64,6 +65,47 @@ def path(m, entries):
 def canonical(record):
     # RFC 8785 for objects whose names are ASCII and whose values are strings.
     return json.dumps(record, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def es_number(number):
+    """Number::toString of ECMAScript, as RFC 8785 section 3.2.2.3 asks; Python's repr has the same shortest digits."""
+    if number == 0:
+        return "0"
+    sign, digits, exponent = Decimal(repr(float(number))).normalize().as_tuple()
+    digits = "".join(map(str, digits))
+    k, n = len(digits), len(digits) + exponent
+    if k <= n <= 21:
+        text = digits + "0" * (n - k)
+    elif 0 < n <= 21:
+        text = f"{digits[:n]}.{digits[n:]}"
+    elif -6 < n <= 0:
+        text = "0." + "0" * -n + digits
+    else:
+        text = digits[0] + ("." + digits[1:] if k > 1 else "") + f"e{n - 1:+d}"
+    return "-" * sign + text
+
+
+def canonical_event(value):
+    """RFC 8785 of any JSON: names in the order of their UTF-16 code units."""
+    if isinstance(value, dict):
+        names = sorted(value, key=lambda name: name.encode("utf-16-be"))
+        return "{" + ",".join(f"{canonical_event(name)}:{canonical_event(value[name])}" for name in names) + "}"
+    if isinstance(value, list):
+        return "[" + ",".join(map(canonical_event, value)) + "]"
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return es_number(value)
+    return json.dumps(value, ensure_ascii=False)
+
+
+def golden_event(text, salt):
+    canonical = canonical_event(json.loads(text)).encode()
+    return {
+        "json": text,
+        "salt": salt.hex(),
+        "canonical": canonical.decode(),
+        "leaf": hashlib.sha256(b"quartermaster.dev/event@v1\n" + salt.hex().encode() + b"\n" + canonical).hexdigest(),
+        "hash": hashlib.sha256(canonical).hexdigest(),
+    }
 
 
 def hkdf(ikm, salt, info, length=32):
@@ -163,6 +205,23 @@ values = {
     "log": [b64(entry) for entry in LOG],
 }
 
+EVENTS = [
+    golden_event('{"user": "ada", "type": "session.opened", "at": "2025-03-23T12:00:01.100Z"}', bytes(range(16))),
+    # RFC 8785 section 3.2.2: numbers, escapes, literals
+    golden_event(
+        r"""{"numbers": [333333333.33333329, 1E30, 4.50, 2e-3, 0.000000000000000000000000001],
+        "string": "\u20ac$\u000F\u000aA'\u0042\u0022\u005c\\\"\/", "literals": [null, true, false]}""",
+        bytes(range(240, 256)),
+    ),
+    # RFC 8785 section 3.2.3: the order of names
+    golden_event(
+        r"""{"\u20ac": "Euro Sign", "\r": "Carriage Return", "\ufb33": "Hebrew Letter Dalet With Dagesh", "1": "One",
+        "\ud83d\ude00": "Emoji: Grinning Face", "\u0080": "Control", "\u00f6": "Latin Small Letter O With Diaeresis"}""",
+        bytes(16),
+    ),
+    golden_event('{"b": {}, "a": [], "": null, "__proto__": [[-0, -0.0, 0.1, 1e21, 9007199254740991, {"z": "", "a": "\\u007f"}]]}', bytes([255]) * 16),
+]
+
 FILES = {
     "anchor-record.json": full,
     "anchor-record-minimal.json": minimal,
@@ -171,6 +230,7 @@ FILES = {
     "checkpoint-5.txt": checkpoint(5).encode(),
     "vkey.txt": vkey.encode(),
     "receipt.tlog-proof": proof.encode(),
+    "events.json": json.dumps(EVENTS, indent=2, ensure_ascii=False).encode() + b"\n",
     "values.json": json.dumps(values, indent=2, ensure_ascii=False).encode() + b"\n",
 }
 for name, content in FILES.items():

@@ -80,6 +80,19 @@ func main() {
 	leaf := sha256.Sum256([]byte(fmt.Sprintf("event %d", leafIndex)))
 	check(tlog.CheckRecord(leafPath, leafCount, tlog.Hash(batchRoot), leafIndex, tlog.RecordHash(leaf[:])))
 	fmt.Println("ok receipt.tlog-proof: the leaf is leaf", leafIndex, "of the batch of", leafCount)
+
+	var events []struct{ Json, Salt, Canonical, Leaf, Hash string }
+	check(json.Unmarshal(read("events.json"), &events))
+	for _, event := range events {
+		canonical, err := jcs.Transform([]byte(event.Json))
+		check(err)
+		require(string(canonical) == event.Canonical, "another canonical form of an event")
+		leaf := sha256.Sum256([]byte("quartermaster.dev/event@v1\n" + event.Salt + "\n" + event.Canonical))
+		require(hex.EncodeToString(leaf[:]) == event.Leaf, "another leaf of an event")
+		hash := sha256.Sum256(canonical)
+		require(hex.EncodeToString(hash[:]) == event.Hash, "another hash of an event")
+	}
+	fmt.Println("ok events.json:", len(events), "events have their canonical form (RFC 8785), leaf and hash")
 }
 
 func open(signed []byte, verifier note.Verifier) (int64, tlog.Hash) {
