@@ -7,10 +7,6 @@ export class MemoryBudget {
     this.capacityBytes = capacityBytes;
   }
 
-  get usedBytes(): number {
-    return this.#usedBytes;
-  }
-
   /** Takes all of the bytes or, answering false, none. Fewer than none are given back. */
   reserve(bytes: number): boolean {
     if (bytes > 0 && this.#usedBytes + bytes > this.capacityBytes) return false;
