@@ -12,6 +12,7 @@ import { defineMigrate } from './commands/migrate.ts';
 import { defineProve } from './commands/prove.ts';
 import { defineServe } from './commands/serve.ts';
 import { defineVerify } from './commands/verify.ts';
+import { SETTINGS } from './config/settings.ts';
 import { codeOf, EXIT, type ExitCode, exitCodeOf } from './error.ts';
 import type { Terminal } from './terminal.ts';
 
@@ -65,7 +66,7 @@ function versionOfPackage(): string {
 }
 
 function describe(error: unknown, environment: Terminal['environment']): string {
-  const level = environment.QUARTERMASTER_LOG_LEVEL ?? environment.LOG_LEVEL;
+  const level = environment[SETTINGS.logLevel.env];
   if (!(error instanceof Error)) return String(error);
   return level === 'debug' || level === 'trace'
     ? chainOf(error)

@@ -20,7 +20,7 @@ interface Ended {
 
 /** Settings of whoever runs the tests must not reach the program. */
 const environment = Object.fromEntries(
-  Object.entries(process.env).filter(([name]) => !name.startsWith('QUARTERMASTER_') && name !== 'LOG_LEVEL'),
+  Object.entries(process.env).filter(([name]) => !name.startsWith('QUARTERMASTER_')),
 );
 
 function quartermaster(argv: readonly string[], env: Record<string, string> = {}): Promise<Ended> {

@@ -201,7 +201,9 @@ describe('the command line', () => {
   test('an error is one line, and has its stack only at the level debug', async () => {
     const argv = ['anchor', '--cluster', CLUSTER, '--lines', directory];
     expect((await quartermaster(argv)).err).toBe(`quartermaster: ${directory} is no regular file\n`);
-    expect((await quartermaster(argv, { LOG_LEVEL: 'debug' })).err).toContain('    at ');
+    expect((await quartermaster(argv, { QUARTERMASTER_LOG_LEVEL: 'debug' })).err).toContain('    at ');
+    // Seen red when a variable that is no setting of ours did the same.
+    expect((await quartermaster(argv, { LOG_LEVEL: 'debug' })).err).not.toContain('    at ');
   });
 
   test('where no notary answers it exits with 1 and names the address', async () => {

@@ -37,6 +37,8 @@ is warned about and ignored. An empty variable counts as not set.
 
 Times are written with a unit (\`500ms\`, \`30s\`, \`5m\`, \`1h\`), sizes in bytes or with one (\`40MiB\`), booleans as \`true\` or \`false\`;
 the flag of a boolean alone means \`true\`.
+
+With \`QUARTERMASTER_LOG_LEVEL=debug\` any command that fails prints the stack and the causes of its error, too.
 `;
 
 function tableOf(names: readonly SettingName[]): string {
