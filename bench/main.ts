@@ -7,7 +7,9 @@
  * drift.
  */
 import { availableParallelism, cpus } from 'node:os';
-import { parseArgs } from 'node:util';
+import { InvalidArgumentError } from 'commander';
+import { developerCommand } from '../scripts/developer-command.ts';
+import { parseCount } from '../src/cli/options.ts';
 import { batchesSection, singleSection } from './sections/anchors.ts';
 import { growthSection } from './sections/growth.ts';
 import { proofsSection } from './sections/proofs.ts';
@@ -16,49 +18,38 @@ import { stallsSection } from './sections/stalls.ts';
 import { Setting } from './setting.ts';
 import { measureInTurns, render, renderTargets, type Section, type Target } from './table.ts';
 
-const HELP = `Usage: npm run bench -- [options]
-
-  --only <parts>       some of single,batches,proofs,stalls,replicas,growth; default: all
-  --seconds <count>    how long each row is measured in each turn, after 1.5 s of warm-up; default 4
-  --turns <count>      how often each row is measured; default 3
-  --anchors <count>    how many anchors the log of the part growth holds; default 1000000
-  --profile <dir>      write a CPU profile of the server there
-`;
-
-const { values } = parseArgs({
-  options: {
-    only: { type: 'string' },
-    seconds: { type: 'string', default: '4' },
-    turns: { type: 'string', default: '3' },
-    anchors: { type: 'string', default: '1000000' },
-    profile: { type: 'string' },
-    help: { type: 'boolean', default: false },
-  },
-});
-if (values.help) {
-  process.stdout.write(HELP);
-  process.exit();
-}
-const turns = wholeNumber('turns', values.turns);
-const seconds = wholeNumber('seconds', values.seconds);
-const anchors = wholeNumber('anchors', values.anchors);
-
-const SECTIONS: Readonly<Record<string, (setting: Setting) => Section | Promise<Section>>> = {
-  single: singleSection,
-  batches: batchesSection,
-  proofs: proofsSection,
-  stalls: stallsSection,
-  replicas: replicasSection,
-  growth: (setting) => growthSection(setting, anchors),
-};
-const chosen = values.only?.split(',') ?? Object.keys(SECTIONS);
-const unknown = chosen.filter((name) => !(name in SECTIONS));
-if (unknown.length > 0) {
-  process.stderr.write(`--only: there is no part ${unknown.join(', ')}\n\n${HELP}`);
-  process.exit(2);
+interface Options {
+  readonly only?: readonly string[];
+  readonly seconds: number;
+  readonly turns: number;
+  readonly anchors: number;
+  readonly profile?: string;
 }
 
-const setting = await Setting.start({ measureMs: seconds * 1000, profileDirectory: values.profile });
+const SECTIONS: Readonly<Record<string, (setting: Setting, options: Options) => Section | Promise<Section>>> =
+  {
+    single: singleSection,
+    batches: batchesSection,
+    proofs: proofsSection,
+    stalls: stallsSection,
+    replicas: replicasSection,
+    growth: (setting, { anchors }) => growthSection(setting, anchors),
+  };
+const PARTS = Object.keys(SECTIONS);
+
+const count = parseCount(1, Number.MAX_SAFE_INTEGER);
+
+const options = developerCommand('bench', 'Speed beside the limits of the machine, as Markdown.')
+  .option('--only <parts>', `some of ${PARTS.join(',')}; default: all`, parseParts)
+  .option('--seconds <count>', 'how long each row is measured in each turn, after 1.5 s of warm-up', count, 4)
+  .option('--turns <count>', 'how often each row is measured', count, 3)
+  .option('--anchors <count>', 'how many anchors the log of the part growth holds', count, 1_000_000)
+  .option('--profile <dir>', 'write a CPU profile of the server there')
+  .parse()
+  .opts<Options>();
+const { only = PARTS, seconds, turns, profile } = options;
+
+const setting = await Setting.start({ measureMs: seconds * 1000, profileDirectory: profile });
 for (const signal of ['SIGINT', 'SIGTERM'] as const) {
   process.once(signal, () => void setting.stop().finally(() => process.exit(1)));
 }
@@ -69,8 +60,8 @@ server and Postgres on the same machine; median of ${turns} turns of ${seconds} 
 `,
   );
   const targets: Target[] = [];
-  for (const name of chosen) {
-    const section = await SECTIONS[name]?.(setting);
+  for (const name of only) {
+    const section = await SECTIONS[name]?.(setting, options);
     if (section === undefined) continue;
     const results = await measureInTurns(section, turns);
     console.log(render(section, results));
@@ -81,9 +72,9 @@ server and Postgres on the same machine; median of ${turns} turns of ${seconds} 
   await setting.stop();
 }
 
-function wholeNumber(name: string, text: string): number {
-  const value = Number(text);
-  if (Number.isSafeInteger(value) && value > 0) return value;
-  process.stderr.write(`--${name}: expected a whole number, not ${text}\n\n${HELP}`);
-  process.exit(2);
+function parseParts(text: string): readonly string[] {
+  const parts = text.split(',');
+  const unknown = parts.filter((part) => !PARTS.includes(part));
+  if (unknown.length > 0) throw new InvalidArgumentError(`There is no part ${unknown.join(', ')}.`);
+  return parts;
 }

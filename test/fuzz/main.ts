@@ -6,27 +6,36 @@
  * puts the shrunk input into `test/fuzz/corpus`, which every run feeds in first.
  */
 import { randomInt } from 'node:crypto';
-import { parseArgs } from 'node:util';
+import { Option } from 'commander';
+import { developerCommand } from '../../scripts/developer-command.ts';
+import { parseCount } from '../../src/cli/options.ts';
 import { TARGETS } from './targets.ts';
 import { runApart } from './thread.ts';
 
-const { values } = parseArgs({
-  options: {
-    seed: { type: 'string' },
-    target: { type: 'string', multiple: true },
-    inputs: { type: 'string', default: '1200000' },
-    keep: { type: 'boolean', default: false },
-    'no-growth': { type: 'boolean', default: false },
-  },
-});
-
-const seed = values.seed === undefined ? randomInt(2 ** 31) : wholeNumber('--seed', values.seed);
-const inputs = wholeNumber('--inputs', values.inputs);
-const unknown = (values.target ?? []).find((name) => !TARGETS.some((target) => target.name === name));
-if (unknown !== undefined) {
-  throw new Error(`--target ${unknown}: expected one of ${TARGETS.map(({ name }) => name).join(', ')}`);
+interface Options {
+  readonly seed?: number;
+  readonly target: readonly string[];
+  readonly inputs: number;
+  readonly keep?: boolean;
+  readonly growth: boolean;
 }
-const chosen = TARGETS.filter(({ name }) => values.target?.includes(name) ?? true);
+
+const names = TARGETS.map(({ name }) => name);
+const options = developerCommand('fuzz', 'Hostile input for everything that parses.')
+  .option(
+    '--seed <number>',
+    'of a run that is to be run again; default: at random',
+    parseCount(0, 9_999_999_999),
+  )
+  .addOption(new Option('--target <names...>', 'only these').choices(names).default(names, 'all'))
+  .option('--inputs <count>', 'in all', parseCount(0, 9_999_999_999), 1_200_000)
+  .option('--keep', 'put what fails, shrunk, into the corpus')
+  .option('--no-growth', 'leave out inputs that grow')
+  .parse()
+  .opts<Options>();
+
+const { seed = randomInt(2 ** 31), inputs } = options;
+const chosen = TARGETS.filter(({ name }) => options.target.includes(name));
 const shares = chosen.reduce((sum, { share }) => sum + share, 0);
 
 console.log(`fuzz: seed ${seed}, ${inputs.toLocaleString('en')} inputs`);
@@ -39,8 +48,8 @@ for (const { name, share } of chosen) {
     seed,
     // Of one target alone all, so that a failure is replayed with the number of inputs that it was found with.
     inputs: chosen.length === 1 ? inputs : Math.ceil((inputs * share) / shares),
-    keep: values.keep,
-    growth: !values['no-growth'],
+    keep: options.keep === true,
+    growth: options.growth,
   });
   total += result.inputs;
   const counts = `${result.inputs.toLocaleString('en').padStart(9)} inputs, ${result.accepted.toLocaleString('en').padStart(7)} accepted`;
@@ -55,8 +64,3 @@ console.log(
   `fuzz: ${total.toLocaleString('en')} inputs in ${seconds} s, ${failed} of ${chosen.length} targets failed`,
 );
 process.exitCode = failed === 0 ? 0 : 1;
-
-function wholeNumber(flag: string, text: string): number {
-  if (/^\d{1,10}$/.test(text)) return Number(text);
-  throw new Error(`${flag}: expected a whole number, not ${JSON.stringify(text)}`);
-}
