@@ -1,10 +1,10 @@
-// One process at a time on a manifest or a data directory. Node has no flock, so the lock is a file that names its holder;
+// One process at a time on a manifest, a journal or a data directory. Node has no flock, so the lock is a file that names its holder;
 // one whose holder is dead (SIGKILL leaves it behind) is taken over.
 
 import { randomUUID } from 'node:crypto';
 import { linkSync, readFileSync, renameSync, rmSync, unlinkSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
-import { CliError, codeOf } from './error.ts';
+import { LockError } from './lock-error.ts';
 import { processStart } from './running-process.ts';
 
 const ATTEMPTS = 20;
@@ -14,7 +14,7 @@ const ATTEMPTS = 20;
  *
  * @param what names the locked thing in the message, for example `the manifest app.log.manifest.jsonl`
  * @returns how to release it
- * @throws {CliError} IN_USE while another process holds it
+ * @throws {LockError} IN_USE while another process holds it, FAILED where no lock can be made
  */
 export function lockFile(path: string, what: string): () => void {
   const mine = describeHolder();
@@ -26,13 +26,13 @@ export function lockFile(path: string, what: string): () => void {
       const holder = readIfThere(path);
       if (holder === undefined) continue;
       if (isAlive(holder))
-        throw new CliError('IN_USE', `${what} is in use by ${nameHolder(holder)} (${path})`);
+        throw new LockError('IN_USE', `${what} is in use by ${nameHolder(holder)} (${path})`);
       takeAway(path, holder);
     }
-    throw new CliError('IN_USE', `${what} is in use: ${path} changes hands`);
+    throw new LockError('IN_USE', `${what} is in use: ${path} changes hands`);
   } catch (error) {
-    if (error instanceof CliError) throw error;
-    throw new CliError('FAILED', `cannot lock ${what} with ${path}: ${String(error)}`, { cause: error });
+    if (error instanceof LockError) throw error;
+    throw new LockError('FAILED', `cannot lock ${what} with ${path}: ${String(error)}`, { cause: error });
   } finally {
     rmSync(draft, { force: true });
   }
@@ -113,4 +113,9 @@ function readIfThere(path: string): string | undefined {
 
 function isMissing(error: unknown): boolean {
   return codeOf(error) === 'ENOENT';
+}
+
+/** Asks for no class: errors of Node's own modules are not instances of every realm's Error. */
+function codeOf(error: unknown): unknown {
+  return typeof error === 'object' && error !== null && 'code' in error ? error.code : undefined;
 }

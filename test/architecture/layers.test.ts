@@ -18,6 +18,9 @@ const LAYERS = [
 /** Glue between generated code and grpc-js: knows no layer, and only the edges may use it. */
 const RPC = 'rpc';
 const RPC_USERS = new Set(['cli', 'gateway', 'server', RPC]);
+/** Which process holds what: knows no layer, and only what owns files may use it. */
+const EXCLUSIVE = 'exclusive';
+const EXCLUSIVE_USERS = new Set(['cli', 'gateway', EXCLUSIVE]);
 /** Runs in browsers: no Node.js modules, no Node.js globals. */
 const PURE = new Set(['verify', 'record', 'note', 'merkle']);
 const PURE_PACKAGES = /^(@noble\/|canonicalize$)/;
@@ -54,7 +57,8 @@ function isUpwards(found: Import): boolean {
   const target = targetLayer(found);
   if (target === undefined || target === found.layer) return false;
   if (target === RPC) return !RPC_USERS.has(found.layer);
-  if (found.layer === RPC) return true;
+  if (target === EXCLUSIVE) return !EXCLUSIVE_USERS.has(found.layer);
+  if (found.layer === RPC || found.layer === EXCLUSIVE) return true;
   const from = LAYERS.indexOf(found.layer as (typeof LAYERS)[number]);
   const to = LAYERS.indexOf(target as (typeof LAYERS)[number]);
   return from === -1 || to === -1 || to < from;
@@ -67,7 +71,7 @@ const imports = files.flatMap(importsOf);
 
 describe('the layers', () => {
   test('are all there, and nothing else is', () => {
-    expect(readdirSync(source).sort()).toEqual([...LAYERS, RPC].sort());
+    expect(readdirSync(source).sort()).toEqual([...LAYERS, RPC, EXCLUSIVE].sort());
   });
 
   test('import only downwards', () => {
@@ -81,6 +85,9 @@ describe('the layers', () => {
       true,
     );
     expect(isUpwards({ file: 'notary/fsck.ts', layer: 'notary', specifier: '../rpc/client.ts' })).toBe(true);
+    expect(
+      isUpwards({ file: 'notary/fsck.ts', layer: 'notary', specifier: '../exclusive/lock-file.ts' }),
+    ).toBe(true);
     expect(isUpwards({ file: 'note/keys.ts', layer: 'note', specifier: '../merkle/index.ts' })).toBe(false);
   });
 

@@ -3,9 +3,9 @@ import { once } from 'node:events';
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from '@jest/globals';
-import { lockFile } from '../../src/cli/file-lock.ts';
-import { processStart } from '../../src/cli/running-process.ts';
-import { temporaryDirectory } from './temporary-directory.ts';
+import { lockFile } from '../../src/exclusive/lock-file.ts';
+import { processStart } from '../../src/exclusive/running-process.ts';
+import { temporaryDirectory } from '../cli/temporary-directory.ts';
 
 const directory = temporaryDirectory();
 

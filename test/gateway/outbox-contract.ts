@@ -82,7 +82,9 @@ export async function listed<T>(items: AsyncIterable<T>): Promise<T[]> {
 
 /** A note as a notary signs it; outboxes read no more of it than its origin and its size. */
 export function checkpointOf(size: number, origin = 'notary.example/log'): string {
-  return `${origin}\n${size}\n${Buffer.alloc(32, size).toString('base64')}\n\n— ${origin} AAAAAA==\n`;
+  const root = Buffer.alloc(32, size).toString('base64');
+  const signature = Buffer.alloc(4 + 64, 1).toString('base64');
+  return `${origin}\n${size}\n${root}\n\n— ${origin} ${signature}\n`;
 }
 
 export const ANCHOR: BatchAnchor = { anchorId: requestId(0xaaaa), clusterId: CLUSTER_ID, logIndex: 7 };

@@ -11,7 +11,7 @@ import { createDataDirectory } from '../../src/cli/dev/embedded-data.ts';
 import { openEmbeddedDatabase } from '../../src/cli/dev/embedded-database.ts';
 import { type EmbeddedPostgres, startEmbeddedPostgres } from '../../src/cli/dev/embedded-postgres.ts';
 import { choosePostgresUser } from '../../src/cli/dev/embedded-user.ts';
-import { isRunning } from '../../src/cli/running-process.ts';
+import { isRunning } from '../../src/exclusive/running-process.ts';
 import { createPostgresStorage } from '../../src/postgres/storage.ts';
 import { makeTemporaryDirectory } from '../support/postgres-server.ts';
 import { withClient } from '../support/postgres-template.ts';

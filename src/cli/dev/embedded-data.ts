@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { chmod, mkdtemp, open, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { processCommand, waitForEnd } from '../running-process.ts';
+import { processCommand, waitForEnd } from '../../exclusive/running-process.ts';
 import type { EmbeddedBinaries } from './embedded-binaries.ts';
 import { EmbeddedPostgresError } from './embedded-error.ts';
 import { giveTo, type PostgresUser, spawnAs } from './embedded-user.ts';

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { link, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { processStart } from '../running-process.ts';
+import { processStart } from '../../exclusive/running-process.ts';
 import { EmbeddedPostgresError } from './embedded-error.ts';
 
 /**
