@@ -5,9 +5,9 @@ export interface GatewayLogger {
   error(fields: object, message: string): void;
 }
 
-/** For whoever gives none: what needs attention goes to stderr, a line of JSON each; the rest is not said. */
+/** For whoever gives none: a line of JSON on stderr each. There are few: a notary that is away is one line, not one for each try. */
 export const stderrLogger: GatewayLogger = {
-  info() {},
+  info: (fields, message) => console.error(JSON.stringify({ level: 'info', message, ...fields })),
   warn: (fields, message) => console.error(JSON.stringify({ level: 'warn', message, ...fields })),
   error: (fields, message) => console.error(JSON.stringify({ level: 'error', message, ...fields })),
 };
