@@ -1,11 +1,13 @@
 // The gateway's side: what CreateAnchor answered, checked against what was asked.
 
-import { equalHashes, hashBatch } from '../merkle/index.ts';
+import { equalHashes, hashBatch, portableHasher, type TreeHasher } from '../merkle/index.ts';
 import { isSize } from '../note/index.ts';
 import {
   closeCheckpoint,
   type OpenedCheckpoint,
   openCheckpoint,
+  type ReadCheckpoint,
+  readCheckpoint,
   type VerifiedCheckpoint,
   verifyCheckpointConsistency,
 } from './checkpoint.ts';
@@ -15,11 +17,21 @@ import { type Policy, readPolicy, type Verifier, type VerifyOptions } from './po
 import { isBytes, isPath, lowerCaseUuid } from './shape.ts';
 
 /** What was asked for. */
-export interface AnchorRequest {
-  /** UUID in any case */
-  readonly clusterId: string;
+export interface AnchorRequest extends RequestFields {
   /** the caller's own leaves, N * 32 bytes, N from 1 */
   readonly packedLeaves: Uint8Array;
+}
+
+/** What was asked for, with the leaves hashed before: a big batch keeps a thread for long, unless that is done in slices. */
+export interface HashedAnchorRequest extends RequestFields {
+  readonly leafCount: number;
+  /** 32 bytes: root of the caller's own leaves */
+  readonly root: Uint8Array;
+}
+
+interface RequestFields {
+  /** UUID in any case */
+  readonly clusterId: string;
   /** as sent; 0 when left out */
   readonly etcdRevision?: bigint;
   /** UUID in any case; left out when none was sent */
@@ -69,48 +81,87 @@ export function verifyAnchorResponse(
   policy: Policy,
   options: VerifyOptions = {},
 ): VerifiedAnchor {
+  const leafCount = request.packedLeaves.length / 32;
+  if (!Number.isInteger(leafCount) || leafCount === 0) {
+    throw new VerificationError('BAD_EXPECTED', 'the packed leaves must be 32 bytes each, at least one');
+  }
+  const { root } = hashBatch(options.hasher ?? portableHasher, request.packedLeaves);
+  return verifyHashedAnchorResponse(response, { ...request, leafCount, root }, policy, options);
+}
+
+/** {@link verifyAnchorResponse} for leaves that are hashed already. @throws {VerificationError} */
+export function verifyHashedAnchorResponse(
+  response: AnchorResponse,
+  request: HashedAnchorRequest,
+  policy: Policy,
+  options: VerifyOptions = {},
+): VerifiedAnchor {
   const verifier = readPolicy(policy, options);
   const asked = checkRequest(request);
   checkShape(response);
 
   const opened = openCheckpoint(response.checkpoint, verifier);
-  const record = openAnchorRecord(response.record, opened);
-  checkRecord(record, response, asked);
-  const root = rootOf(request.packedLeaves, record, verifier);
-  verifyLogEntry(response, opened, verifier.hasher);
+  const anchor = checkProof(response, asked, opened, verifier.hasher);
   const checkpoint = closeUnlessKnown(response.checkpoint, opened, request.known, verifier);
   checkGrowth(checkpoint, request.known, response.consistencyPath, verifier);
-
-  return {
-    anchorId: record.anchorId,
-    clusterId: record.clusterId,
-    leafCount: record.leafCount,
-    root,
-    logIndex: response.logIndex,
-    createdAtMs: record.createdAtMs,
-    checkpoint,
-  };
+  return { ...anchor, checkpoint };
 }
+
+/**
+ * The same for whoever has no key: the answer is of these leaves and this request, and leads to its own checkpoint. That finds
+ * faults, and no lies, since nobody has to have signed that checkpoint. What was presented does not matter.
+ *
+ * @throws {VerificationError}
+ */
+export function checkAnchorResponse(
+  response: AnchorResponse,
+  request: HashedAnchorRequest,
+  hasher: TreeHasher,
+): UnsignedAnchor {
+  const asked = checkRequest(request);
+  checkShape(response);
+  return checkProof(response, asked, readCheckpoint(response.checkpoint), hasher);
+}
+
+type UnsignedAnchor = Omit<VerifiedAnchor, 'checkpoint'>;
 
 interface Asked {
   readonly clusterId: string;
   readonly leafCount: number;
+  readonly root: Uint8Array;
   readonly etcdRevision: bigint;
   readonly requestId: string | undefined;
 }
 
-function checkRequest({ clusterId, packedLeaves, etcdRevision = 0n, requestId }: AnchorRequest): Asked {
+function checkRequest(request: HashedAnchorRequest): Asked {
+  const { clusterId, etcdRevision = 0n, requestId, leafCount, root } = request;
   const cluster = lowerCaseUuid(clusterId);
   if (cluster === undefined) throw new VerificationError('BAD_EXPECTED', 'the cluster id is no UUID');
   const lowered = requestId === undefined ? undefined : lowerCaseUuid(requestId);
   if (requestId !== undefined && lowered === undefined) {
     throw new VerificationError('BAD_EXPECTED', 'the request id is no UUID');
   }
-  const leafCount = packedLeaves.length / 32;
-  if (!Number.isInteger(leafCount) || leafCount === 0) {
-    throw new VerificationError('BAD_EXPECTED', 'the packed leaves must be 32 bytes each, at least one');
+  return { clusterId: cluster, leafCount, root, etcdRevision, requestId: lowered };
+}
+
+/** What needs no key: that the record is of this request and its leaves, and in the tree of the checkpoint. */
+function checkProof(
+  response: AnchorResponse,
+  asked: Asked,
+  checkpoint: ReadCheckpoint,
+  hasher: TreeHasher,
+): UnsignedAnchor {
+  const record = openAnchorRecord(response.record, checkpoint);
+  checkRecord(record, response, asked);
+  if (!equalHashes(record.root, asked.root)) {
+    throw new VerificationError(
+      'ROOT_MISMATCH',
+      'the anchored root is not that of the leaves that were sent',
+    );
   }
-  return { clusterId: cluster, leafCount, etcdRevision, requestId: lowered };
+  verifyLogEntry(response, checkpoint, hasher);
+  const { anchorId, clusterId, leafCount, root, createdAtMs } = record;
+  return { anchorId, clusterId, leafCount, root, logIndex: response.logIndex, createdAtMs };
 }
 
 function checkShape(response: AnchorResponse): void {
@@ -166,17 +217,6 @@ function checkRecord(record: ParsedAnchorRecord, response: AnchorResponse, asked
   if (record.requestId !== asked.requestId) {
     throw new VerificationError('REQUEST_ID_MISMATCH', 'the anchor was made for another request');
   }
-}
-
-function rootOf(packedLeaves: Uint8Array, record: ParsedAnchorRecord, { hasher }: Verifier): Uint8Array {
-  const { root } = hashBatch(hasher, packedLeaves);
-  if (!equalHashes(root, record.root)) {
-    throw new VerificationError(
-      'ROOT_MISMATCH',
-      'the anchored root is not that of the leaves that were sent',
-    );
-  }
-  return root;
 }
 
 function closeUnlessKnown(

@@ -20,9 +20,13 @@ export interface VerifiedCheckpoint extends Checkpoint {
   readonly signers: readonly string[];
 }
 
-/** A checkpoint of a pinned log that is still to be verified, with that log's pinned keys. */
-export interface OpenedCheckpoint extends Checkpoint {
+/** A checkpoint in its form. */
+export interface ReadCheckpoint extends Checkpoint {
   readonly note: Note;
+}
+
+/** A checkpoint of a pinned log that is still to be verified, with that log's pinned keys. */
+export interface OpenedCheckpoint extends ReadCheckpoint {
   readonly keys: readonly VerifierKey[];
 }
 
@@ -41,8 +45,8 @@ export function verifyCheckpoint(
   return closeCheckpoint(checkpoint, openCheckpoint(checkpoint, verifier), verifier);
 }
 
-/** The form, and that the origin is pinned. @throws {VerificationError} BAD_CHECKPOINT, ORIGIN_MISMATCH */
-export function openCheckpoint(checkpoint: string, { keys }: Pick<Verifier, 'keys'>): OpenedCheckpoint {
+/** The form alone: nothing of it is to be believed. @throws {VerificationError} BAD_CHECKPOINT */
+export function readCheckpoint(checkpoint: string): ReadCheckpoint {
   let opened: ReturnType<typeof parseCheckpoint>;
   try {
     opened = parseCheckpoint(checkpoint);
@@ -50,13 +54,20 @@ export function openCheckpoint(checkpoint: string, { keys }: Pick<Verifier, 'key
     if (!(error instanceof NoteError)) throw error;
     throw new VerificationError('BAD_CHECKPOINT', error.message, error);
   }
-  const { origin, size, root } = opened.checkpoint;
+  const { size, root } = opened.checkpoint;
   if (size === 0 && !equalHashes(root, EMPTY_ROOT)) {
     throw new VerificationError(
       'BAD_CHECKPOINT',
       'a checkpoint of size 0 has another root than the empty tree',
     );
   }
+  return { ...opened.checkpoint, note: opened.note };
+}
+
+/** The form, and that the origin is pinned. @throws {VerificationError} BAD_CHECKPOINT, ORIGIN_MISMATCH */
+export function openCheckpoint(checkpoint: string, { keys }: Pick<Verifier, 'keys'>): OpenedCheckpoint {
+  const read = readCheckpoint(checkpoint);
+  const { origin } = read;
   // Only keys of this very name count: a key pinned for one log must not vouch for another.
   const keysOfLog = keys.filter((key) => key.name === origin);
   if (keysOfLog.length === 0) {
@@ -65,7 +76,7 @@ export function openCheckpoint(checkpoint: string, { keys }: Pick<Verifier, 'key
       `no pinned key is named ${JSON.stringify(origin.slice(0, 300))}`,
     );
   }
-  return { ...opened.checkpoint, note: opened.note, keys: keysOfLog };
+  return { ...read, keys: keysOfLog };
 }
 
 /** The signatures. @throws {VerificationError} UNKNOWN_KEY, BAD_SIGNATURE, BAD_POLICY */

@@ -1,6 +1,6 @@
 import { MerkleError, type TreeHasher, verifyInclusion } from '../merkle/index.ts';
 import { type ParsedRecord, parseRecord, RecordError } from '../record/index.ts';
-import type { OpenedCheckpoint } from './checkpoint.ts';
+import type { ReadCheckpoint } from './checkpoint.ts';
 import { VerificationError } from './error.ts';
 
 export type ParsedAnchorRecord = Extract<ParsedRecord, { kind: 'anchor' }>;
@@ -11,7 +11,7 @@ export type ParsedAnchorRecord = Extract<ParsedRecord, { kind: 'anchor' }>;
  *
  * @throws {VerificationError} BAD_RECORD, CLUSTER_MISMATCH
  */
-export function openAnchorRecord(record: Uint8Array, { origin }: OpenedCheckpoint): ParsedAnchorRecord {
+export function openAnchorRecord(record: Uint8Array, { origin }: ReadCheckpoint): ParsedAnchorRecord {
   let parsed: ParsedRecord;
   try {
     parsed = parseRecord(record);
@@ -41,7 +41,7 @@ export interface LogEntry {
 /** Verifies that an entry is in the checkpoint's log. @throws {VerificationError} LOG_INDEX_OUT_OF_RANGE, RECORD_PATH */
 export function verifyLogEntry(
   { record, logIndex, recordPath }: LogEntry,
-  { size, root }: OpenedCheckpoint,
+  { size, root }: ReadCheckpoint,
   hasher: TreeHasher,
 ): void {
   if (logIndex >= size) {

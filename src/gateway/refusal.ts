@@ -1,0 +1,146 @@
+// What a failed call means: wait and send again, split, or give up. The one place where a gateway judges gRPC statuses.
+
+import { status } from '@grpc/grpc-js';
+import { type StatusDetails, statusDetails } from '../rpc/status-details.ts';
+import type { Refusal } from './outbox.ts';
+
+/** What to do about a failed call. `status` is the name of the gRPC status, `message` is for a person. */
+export type Judgement =
+  /** The same call can succeed later: send it again, without end. */
+  | {
+      readonly kind: 'retry';
+      /** how long the notary asks to wait at least; undefined where it does not say */
+      readonly delayMs: number | undefined;
+      /** Nobody is there, or nobody who can serve: a new connection may find another who can. */
+      readonly isDown: boolean;
+      readonly status: string;
+      readonly message: string;
+    }
+  /** Too many leaves or bytes for one call: split. One leaf alone cannot be too big, so that this is then a defect: send it again. */
+  | { readonly kind: 'too-big'; readonly status: string; readonly message: string }
+  /** It can never succeed. `whole`: for a reason of the call and of no leaf, so that splitting finds no culprit. */
+  | { readonly kind: 'refused'; readonly whole: boolean; readonly refusal: Refusal }
+  /** The notary does not know a checkpoint that was verified as its own: an alarm, and no leaf's fault. */
+  | { readonly kind: 'known-checkpoint-refused'; readonly status: string; readonly message: string }
+  /** The notary says itself that its log was rolled back, forked or damaged: an alarm; then send it again, once somebody acted. */
+  | {
+      readonly kind: 'data-loss';
+      readonly delayMs: number | undefined;
+      readonly status: string;
+      readonly message: string;
+    };
+
+/** `ErrorInfo.domain` of what a notary answers itself; proxies and gRPC libraries answer without it. */
+const NOTARY_DOMAIN = 'quartermaster.dev';
+/** The notary's own words are shorter; a proxy may send a page. */
+const MAX_MESSAGE_CHARACTERS = 1_024;
+
+/**
+ * What grpc-js says in the notary's name, with statuses that a notary uses for something else: an HTTP error of a proxy, a
+ * stream that was reset because of load (our own notary does that to readers that are too slow), a TLS that is too weak.
+ */
+const SAID_BY_TRANSPORT =
+  /^(?:Received HTTP status code|Bandwidth exhausted or memory limit exceeded|Protocol not secure enough)/;
+/** A proxy that counts calls: smaller batches would be more of them. */
+const RATE_LIMITED = /rate.?limit|too many (?:requests|calls)|quota/i;
+
+/**
+ * Judges what a call rejected with. Pure. In doubt a call is repeated: what is repeated for nothing costs a call, what is
+ * given up for nothing costs an event its proof.
+ *
+ * @param error an error of grpc-js. Anything else is a defect of this side, which a later version may not have: `INTERNAL`
+ * @example
+ * ```ts
+ * const judgement = judge(error);
+ * if (judgement.kind === 'retry') console.warn(`${judgement.status}: again in ${judgement.delayMs ?? 1_000} ms`);
+ * ```
+ */
+export function judge(error: unknown): Judgement {
+  const code = codeOf(error);
+  const message = messageOf(error);
+  const details = statusDetails(error);
+  const named = { status: status[code ?? status.INTERNAL] ?? 'UNKNOWN', message };
+  const again = (isDown: boolean): Judgement => ({
+    kind: 'retry',
+    delayMs: details?.retryDelayMs,
+    isDown,
+    ...named,
+  });
+  const refused = (whole: boolean): Judgement => ({
+    kind: 'refused',
+    whole,
+    refusal: { ...named, reason: details?.reason ?? '' },
+  });
+  const isNotarys = details?.domain === NOTARY_DOMAIN;
+  if (!isNotarys && code !== undefined && SAID_BY_TRANSPORT.test(message)) return again(true);
+
+  switch (code) {
+    case undefined:
+      return again(false);
+    case status.UNAVAILABLE:
+    case status.DEADLINE_EXCEEDED:
+    case status.CANCELLED:
+      return again(true);
+    // No notary has no CreateAnchor, so this is the wrong endpoint, or a proxy that cannot find it.
+    case status.UNIMPLEMENTED:
+      return again(true);
+    // A notary that has a defect is there; from anybody else it is a connection that broke.
+    case status.INTERNAL:
+    case status.UNKNOWN:
+      return again(!isNotarys);
+    // Renewed credentials, or an operator who thaws the cluster or gives it a successor, make the same call succeed.
+    case status.UNAUTHENTICATED:
+    case status.FAILED_PRECONDITION:
+    case status.ABORTED:
+      return again(false);
+    case status.RESOURCE_EXHAUSTED: {
+      const mayPass = details?.retryDelayMs !== undefined || (!isNotarys && RATE_LIMITED.test(message));
+      return mayPass ? again(false) : { kind: 'too-big', ...named };
+    }
+    case status.DATA_LOSS:
+      return { kind: 'data-loss', delayMs: details?.retryDelayMs, ...named };
+    case status.INVALID_ARGUMENT:
+      if (isAboutKnownCheckpoint(details)) return { kind: 'known-checkpoint-refused', ...named };
+      return refused(isNotarys && isAboutNoLeaf(details));
+    // Splitting makes new request_ids, under which leaves that are anchored already would be anchored again.
+    case status.ALREADY_EXISTS:
+      return refused(true);
+    // An unknown cluster, a caller without permission: with the notary's own signature under it no leaf is to blame.
+    case status.NOT_FOUND:
+    case status.PERMISSION_DENIED:
+      return refused(isNotarys);
+    case status.OUT_OF_RANGE:
+      return refused(false);
+    default:
+      return again(false);
+  }
+}
+
+function codeOf(error: unknown): number | undefined {
+  const code = typeof error === 'object' && error !== null && 'code' in error ? error.code : undefined;
+  // Errors of Node.js have codes too, which are texts; 0 is OK, and no error.
+  return typeof code === 'number' && Number.isInteger(code) && code > 0 ? code : undefined;
+}
+
+function messageOf(error: unknown): string {
+  const said = (error as { readonly details?: unknown } | null | undefined)?.details;
+  const text = typeof said === 'string' && said !== '' ? said : String(error);
+  // grpc-js ends some messages with a heading and nothing below it.
+  return text
+    .replace(/\s*Resolution note:\s*$/, '')
+    .slice(0, MAX_MESSAGE_CHARACTERS)
+    .toWellFormed();
+}
+
+function isAboutKnownCheckpoint(details: StatusDetails | undefined): boolean {
+  const violations = details?.violations ?? [];
+  return violations.length > 0 && violations.every(({ field }) => field === 'known_checkpoint');
+}
+
+/** All that was wrong is named, and none of it is a leaf: each part of the batch would be refused alike. */
+function isAboutNoLeaf(details: StatusDetails): boolean {
+  return (
+    details.violations.length > 0 &&
+    details.violations.every(({ field }) => !/^(?:packed_)?leaves/.test(field))
+  );
+}
