@@ -1,0 +1,58 @@
+import { describe, expect, test } from '@jest/globals';
+import { GatewayError } from '../../src/gateway/error.ts';
+import { Room } from '../../src/gateway/room.ts';
+import { leafOf, numbersOf } from './outbox-contract.ts';
+
+/** A store of `capacity` leaves. */
+function store(capacity: number) {
+  const held: number[] = [];
+  return {
+    held,
+    free: () => held.shift(),
+    append: async (leaf: Uint8Array) => {
+      if (held.length >= capacity) throw new GatewayError('OUTBOX_FULL', 'full');
+      return held.push(numbersOf(leaf)[0]!);
+    },
+  };
+}
+
+describe('a full outbox', () => {
+  test('refuses at once by default', async () => {
+    const { append } = store(1);
+    const room = new Room(append, false);
+    await room.append(leafOf(1), undefined);
+    await expect(room.append(leafOf(2), undefined)).rejects.toMatchObject({ code: 'OUTBOX_FULL' });
+  });
+
+  // Red when `append` does not look at who waits already.
+  test('holds callers back where asked, and lets them in by their order', async () => {
+    const { append, held, free } = store(1);
+    const room = new Room(append, true);
+    await room.append(leafOf(1), undefined);
+    const second = room.append(leafOf(2), undefined);
+    await new Promise(setImmediate);
+    free();
+    // There is room now, but somebody waits for it.
+    const third = room.append(leafOf(3), undefined);
+    expect(room.waiting).toBe(2);
+    room.freed();
+    await second;
+    expect(held).toEqual([2]);
+    free();
+    room.freed();
+    await third;
+    expect(held).toEqual([3]);
+    expect(room.waiting).toBe(0);
+  });
+
+  test('ends the wait of those who are still there at the close', async () => {
+    const { append } = store(0);
+    const room = new Room(append, true);
+    const waiting = room.append(leafOf(1), undefined);
+    const outcome = expect(waiting).rejects.toMatchObject({ code: 'CLOSED' });
+    await new Promise(setImmediate);
+    room.close();
+    await outcome;
+    await expect(room.append(leafOf(2), undefined)).rejects.toMatchObject({ code: 'CLOSED' });
+  });
+});
