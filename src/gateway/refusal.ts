@@ -1,7 +1,7 @@
 // What a failed call means: wait and send again, split, or give up. The one place where a gateway judges gRPC statuses.
 
 import { status } from '@grpc/grpc-js';
-import { type StatusDetails, statusDetails } from '../rpc/status-details.ts';
+import { statusDetails } from '../rpc/status-details.ts';
 import type { Refusal } from './outbox.ts';
 
 /** What to do about a failed call. `status` is the name of the gRPC status, `message` is for a person. */
@@ -9,7 +9,7 @@ export type Judgement =
   /** The same call can succeed later: send it again, without end. */
   | {
       readonly kind: 'retry';
-      /** how long the notary asks to wait at least; undefined where it does not say */
+      /** how long the notary asks to wait at least, up to an hour; undefined where it does not say */
       readonly delayMs: number | undefined;
       /** Nobody is there, or nobody who can serve: a new connection may find another who can. */
       readonly isDown: boolean;
@@ -17,9 +17,16 @@ export type Judgement =
       readonly message: string;
     }
   /** Too many leaves or bytes for one call: split. One leaf alone cannot be too big, so that this is then a defect: send it again. */
-  | { readonly kind: 'too-big'; readonly status: string; readonly message: string }
-  /** It can never succeed. `whole`: for a reason of the call and of no leaf, so that splitting finds no culprit. */
-  | { readonly kind: 'refused'; readonly whole: boolean; readonly refusal: Refusal }
+  | { readonly kind: 'too-big'; readonly refusal: Refusal }
+  /** It can never succeed. */
+  | {
+      readonly kind: 'refused';
+      /** for a reason of the call and of no leaf, so that splitting finds no culprit */
+      readonly whole: boolean;
+      /** The notary names leaves: these leaves were never anchored together, whatever became of earlier tries. */
+      readonly isAboutLeaves: boolean;
+      readonly refusal: Refusal;
+    }
   /** The notary does not know a checkpoint that was verified as its own: an alarm, and no leaf's fault. */
   | { readonly kind: 'known-checkpoint-refused'; readonly status: string; readonly message: string }
   /** The notary says itself that its log was rolled back, forked or damaged: an alarm; then send it again, once somebody acted. */
@@ -32,6 +39,7 @@ export type Judgement =
 
 /** `ErrorInfo.domain` of what a notary answers itself; proxies and gRPC libraries answer without it. */
 const NOTARY_DOMAIN = 'quartermaster.dev';
+const MAX_DELAY_MS = 3_600_000;
 /** The notary's own words are shorter; a proxy may send a page. */
 const MAX_MESSAGE_CHARACTERS = 1_024;
 
@@ -43,6 +51,9 @@ const SAID_BY_TRANSPORT =
   /^(?:Received HTTP status code|Bandwidth exhausted or memory limit exceeded|Protocol not secure enough)/;
 /** A proxy that counts calls: smaller batches would be more of them. */
 const RATE_LIMITED = /rate.?limit|too many (?:requests|calls)|quota/i;
+
+/** Fields of a CreateAnchorRequest: `leaves`, `leaves[7]`, `packed_leaves`. */
+const NAMES_LEAVES = /^(?:packed_)?leaves\b/;
 
 /**
  * Judges what a call rejected with. Pure. In doubt a call is repeated: what is repeated for nothing costs a call, what is
@@ -59,19 +70,14 @@ export function judge(error: unknown): Judgement {
   const code = codeOf(error);
   const message = messageOf(error);
   const details = statusDetails(error);
+  const delayMs = boundedDelay(details?.retryDelayMs);
   const named = { status: status[code ?? status.INTERNAL] ?? 'UNKNOWN', message };
-  const again = (isDown: boolean): Judgement => ({
-    kind: 'retry',
-    delayMs: details?.retryDelayMs,
-    isDown,
-    ...named,
-  });
-  const refused = (whole: boolean): Judgement => ({
-    kind: 'refused',
-    whole,
-    refusal: { ...named, reason: details?.reason ?? '' },
-  });
+  const again = (isDown: boolean): Judgement => ({ kind: 'retry', delayMs, isDown, ...named });
+  const refusal: Refusal = { ...named, reason: details?.reason ?? '' };
   const isNotarys = details?.domain === NOTARY_DOMAIN;
+  const fields = details?.violations.map(({ field }) => field) ?? [];
+  const isAboutLeaves = isNotarys && fields.some((field) => NAMES_LEAVES.test(field));
+  const refused = (whole: boolean): Judgement => ({ kind: 'refused', whole, isAboutLeaves, refusal });
   if (!isNotarys && code !== undefined && SAID_BY_TRANSPORT.test(message)) return again(true);
 
   switch (code) {
@@ -94,14 +100,17 @@ export function judge(error: unknown): Judgement {
     case status.ABORTED:
       return again(false);
     case status.RESOURCE_EXHAUSTED: {
-      const mayPass = details?.retryDelayMs !== undefined || (!isNotarys && RATE_LIMITED.test(message));
-      return mayPass ? again(false) : { kind: 'too-big', ...named };
+      const mayPass = delayMs !== undefined || (!isNotarys && RATE_LIMITED.test(message));
+      return mayPass ? again(false) : { kind: 'too-big', refusal };
     }
     case status.DATA_LOSS:
-      return { kind: 'data-loss', delayMs: details?.retryDelayMs, ...named };
+      return { kind: 'data-loss', delayMs, ...named };
     case status.INVALID_ARGUMENT:
-      if (isAboutKnownCheckpoint(details)) return { kind: 'known-checkpoint-refused', ...named };
-      return refused(isNotarys && isAboutNoLeaf(details));
+      if (fields.length > 0 && fields.every((field) => field === 'known_checkpoint')) {
+        return { kind: 'known-checkpoint-refused', ...named };
+      }
+      // All that is wrong is named, and no leaf is: each part of the batch would be refused alike.
+      return refused(isNotarys && fields.length > 0 && !isAboutLeaves);
     // Splitting makes new request_ids, under which leaves that are anchored already would be anchored again.
     case status.ALREADY_EXISTS:
       return refused(true);
@@ -123,24 +132,16 @@ function codeOf(error: unknown): number | undefined {
 }
 
 function messageOf(error: unknown): string {
-  const said = (error as { readonly details?: unknown } | null | undefined)?.details;
-  const text = typeof said === 'string' && said !== '' ? said : String(error);
+  const { details, message } = (error ?? {}) as { readonly details?: unknown; readonly message?: unknown };
+  const said = [details, message, error].find((text) => typeof text === 'string' && text !== '');
   // grpc-js ends some messages with a heading and nothing below it.
-  return text
+  return ((said as string | undefined) ?? 'it says nothing')
     .replace(/\s*Resolution note:\s*$/, '')
     .slice(0, MAX_MESSAGE_CHARACTERS)
     .toWellFormed();
 }
 
-function isAboutKnownCheckpoint(details: StatusDetails | undefined): boolean {
-  const violations = details?.violations ?? [];
-  return violations.length > 0 && violations.every(({ field }) => field === 'known_checkpoint');
-}
-
-/** All that was wrong is named, and none of it is a leaf: each part of the batch would be refused alike. */
-function isAboutNoLeaf(details: StatusDetails): boolean {
-  return (
-    details.violations.length > 0 &&
-    details.violations.every(({ field }) => !/^(?:packed_)?leaves/.test(field))
-  );
+/** Whatever somebody asks for, a timer can hold it, and a notary that is back is not left waiting for a day. */
+function boundedDelay(delayMs: number | undefined): number | undefined {
+  return delayMs === undefined ? undefined : Math.min(Math.max(delayMs, 0), MAX_DELAY_MS);
 }
