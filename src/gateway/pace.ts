@@ -18,7 +18,8 @@ export class Pace {
   readonly #environment: Environment;
   readonly #options: PaceOptions;
   #failures = 0;
-  #openAtMs = 0;
+  /** until the timer says so: clocks of timers and of the system differ by a millisecond */
+  #isResting = false;
   #probing = false;
   readonly #waiting: (() => void)[] = [];
   #cancelTimer: (() => void) | undefined;
@@ -35,7 +36,7 @@ export class Pace {
 
   /** Resolves when the caller may try: then it must say `succeeded`, `failed` or `abandoned`. */
   async turn(signal: AbortSignal): Promise<void> {
-    while (this.isAway && (this.#probing || this.#environment.now() < this.#openAtMs)) {
+    while (this.isAway && (this.#probing || this.#isResting)) {
       if (signal.aborted) return;
       await this.#change(signal);
     }
@@ -45,19 +46,26 @@ export class Pace {
   succeeded(): void {
     this.#failures = 0;
     this.#probing = false;
+    this.#isResting = false;
+    this.#cancelTimer?.();
     this.#wake();
   }
 
   /** @param askedMs how long the notary asks to be left alone; undefined where it does not */
   failed(askedMs: number | undefined): void {
+    // Of several calls that one outage has ended the first has said all; only a probe ends a rest.
+    if (this.#isResting) return;
     const { minDelayMs, maxDelayMs } = this.#options;
     const most = Math.min(maxDelayMs, minDelayMs * 2 ** Math.min(this.#failures, 40));
     const delayMs = (askedMs ?? 0) + this.#environment.random() * most;
     this.#failures++;
     this.#probing = false;
-    this.#openAtMs = Math.max(this.#openAtMs, this.#environment.now() + delayMs);
+    this.#isResting = true;
     this.#cancelTimer?.();
-    this.#cancelTimer = this.#environment.after(this.#openAtMs - this.#environment.now(), () => this.#wake());
+    this.#cancelTimer = this.#environment.after(delayMs, () => {
+      this.#isResting = false;
+      this.#wake();
+    });
   }
 
   /** The try came to nothing that says anything about the notary. */

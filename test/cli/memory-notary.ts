@@ -17,8 +17,8 @@ export class MemoryNotary implements AnchoringNotary {
   /** Called before the batch is anchored, and with the answer before it is given. */
   onCall: (phase: 'before' | 'after', answer?: Answer) => void = () => {};
 
-  constructor(seedByte = 7) {
-    this.log = new TestLog(CLUSTER, seedByte);
+  constructor(seedByte = 7, clusterId = CLUSTER) {
+    this.log = new TestLog(clusterId, seedByte);
   }
 
   async getLog() {

@@ -1,0 +1,388 @@
+// Brings what is in the outbox to the notary: takes batches, sends each until it has an answer, and acts on that answer.
+
+import { VerificationError } from '../verify/index.ts';
+import { AnchoredBatch } from './anchored.ts';
+import type { Environment, FaultPoint } from './environment.ts';
+import type { AnchorAnswer, AnchorCall, NotaryLink } from './notary-link.ts';
+import type { DeadLetter, Outbox, Refusal, SealedBatch } from './outbox.ts';
+import { Pace, type PaceOptions } from './pace.ts';
+import { type Judgement, judge } from './refusal.ts';
+import { halve, leavesOf } from './sealed-batch.ts';
+import type { AcceptedAnchor, Trust } from './trust.ts';
+
+export interface DeliveryOptions {
+  readonly clusterId: string;
+  readonly maxLeaves: number;
+  readonly flushIntervalMs: number;
+  readonly inFlight: number;
+  readonly attemptTimeoutMs: number;
+  readonly retry: PaceOptions;
+}
+
+/** Told of everything that happens; throws nothing. */
+export interface DeliveryObserver {
+  /** Rejects where the application could not take it: it is told again. */
+  anchored(batch: SealedBatch, anchored: AnchoredBatch): Promise<void>;
+  settled(batch: SealedBatch, anchored: AnchoredBatch): void;
+  buried(batch: SealedBatch, letter: DeadLetter): void;
+  split(): void;
+  attempted(isRetry: boolean): void;
+  /** the notary does not take batches; once until it is back, and once for each other reason */
+  away(status: string, message: string): void;
+  back(): void;
+  /** something else than the notary fails, and is tried again; once until it works again */
+  hampered(what: string, error: unknown): void;
+  lied(code: string, message: string, evidence: Evidence | undefined): Promise<void>;
+}
+
+/** What a person needs to show that the notary contradicts itself. */
+export interface Evidence {
+  readonly call: AnchorCall;
+  readonly answer: AnchorAnswer | undefined;
+}
+
+/** The store or the application is tried again after this. */
+const OWN_FAILURES: PaceOptions = { minDelayMs: 250, maxDelayMs: 15_000 };
+
+export class Delivery {
+  readonly #options: DeliveryOptions;
+  readonly #environment: Environment;
+  readonly #outbox: Outbox;
+  readonly #link: NotaryLink;
+  readonly #trust: Trust;
+  readonly #observer: DeliveryObserver;
+
+  readonly #ending = new AbortController();
+  readonly #inFlight = new Set<Promise<void>>();
+  readonly #notaryPace: Pace;
+  readonly #outboxPace: Pace;
+  #awayBecause: string | undefined;
+  #lostData: string | undefined;
+  #hampered: string | undefined;
+  #isStopped = false;
+  #running: Promise<void> | undefined;
+
+  /** appended since the last seal, as far as this process knows */
+  #unsealed = 0;
+  /** leaves have waited long enough: a batch need not be full */
+  #isDue = false;
+  /** batches need not be full until one is taken that is younger than this: what was sealed before, what `drain` asks for */
+  #eagerThroughMs: number | undefined;
+  #cancelTimer: (() => void) | undefined;
+  #wake: (() => void) | undefined;
+  #isWoken = false;
+
+  constructor(
+    options: DeliveryOptions,
+    environment: Environment,
+    outbox: Outbox,
+    link: NotaryLink,
+    trust: Trust,
+    observer: DeliveryObserver,
+  ) {
+    this.#options = options;
+    this.#environment = environment;
+    this.#outbox = outbox;
+    this.#link = link;
+    this.#trust = trust;
+    this.#observer = observer;
+    this.#notaryPace = new Pace(environment, options.retry);
+    this.#outboxPace = new Pace(environment, OWN_FAILURES);
+  }
+
+  get isStopped(): boolean {
+    return this.#isStopped;
+  }
+
+  get inFlight(): number {
+    return this.#inFlight.size;
+  }
+
+  /** Call when the outbox is open. */
+  start(): void {
+    this.#eagerThroughMs = this.#environment.now();
+    this.#running = this.#run();
+    if (this.#outbox.isShared) this.#arm();
+  }
+
+  /** A leaf was appended. */
+  added(): void {
+    this.#unsealed++;
+    if (this.#unsealed === this.#options.maxLeaves) this.#stir();
+    this.#arm();
+  }
+
+  /** Sends everything that is there, full batches or not. */
+  drain(): void {
+    this.#eagerThroughMs = this.#environment.now();
+    this.#stir();
+  }
+
+  /** Goes on after an alarm. */
+  resume(): void {
+    this.#isStopped = false;
+    this.drain();
+  }
+
+  /** Ends; calls in flight are given up, and their batches put back. */
+  async end(): Promise<void> {
+    this.#ending.abort();
+    this.#cancelTimer?.();
+    this.#notaryPace.close();
+    this.#outboxPace.close();
+    this.#stir();
+    await this.#running;
+    await Promise.all(this.#inFlight);
+  }
+
+  async #run(): Promise<void> {
+    while (!this.#ending.signal.aborted) {
+      const batch = this.#mayTake() ? await this.#take() : undefined;
+      if (batch === undefined) {
+        await this.#stirred();
+        continue;
+      }
+      const delivered = this.#deliver(batch).finally(() => {
+        this.#inFlight.delete(delivered);
+        this.#stir();
+      });
+      this.#inFlight.add(delivered);
+    }
+  }
+
+  #mayTake(): boolean {
+    if (this.#isStopped || this.#inFlight.size >= this.#options.inFlight) return false;
+    // One batch is enough to find out whether the notary is back; the others grow meanwhile.
+    if (this.#notaryPace.isAway && this.#inFlight.size > 0) return false;
+    return this.#isDue || this.#eagerThroughMs !== undefined || this.#unsealed >= this.#options.maxLeaves;
+  }
+
+  async #take(): Promise<SealedBatch | undefined> {
+    const { maxLeaves } = this.#options;
+    const isDue = this.#isDue;
+    const eagerThroughMs = this.#eagerThroughMs;
+    const mayBePartial = isDue || eagerThroughMs !== undefined;
+    // Before it looks: what comes while it does is due by a timer of its own.
+    this.#isDue = false;
+    const batch = await this.#keepTrying('the outbox', () => this.#outbox.take(maxLeaves, mayBePartial));
+    if (batch === undefined) {
+      this.#unsealed = 0;
+      if (this.#eagerThroughMs === eagerThroughMs) this.#eagerThroughMs = undefined;
+      return undefined;
+    }
+    const leafCount = batch.sequences.length;
+    this.#unsealed = Math.max(0, this.#unsealed - leafCount);
+    if (eagerThroughMs !== undefined && batch.enqueuedAtMs > eagerThroughMs) this.#eagerThroughMs = undefined;
+    if (isDue && leafCount >= maxLeaves) this.#isDue = true;
+    else if (isDue) this.#arm();
+    await this.#reached('batch.sealed');
+    return batch;
+  }
+
+  async #deliver(batch: SealedBatch): Promise<void> {
+    const { signal } = this.#ending;
+    for (let isRetry = false; ; isRetry = true) {
+      await this.#notaryPace.turn(signal);
+      if (signal.aborted || this.#isStopped) {
+        this.#notaryPace.abandoned();
+        return this.#putBack(batch);
+      }
+      const call: AnchorCall = {
+        clusterId: this.#options.clusterId,
+        packedLeaves: batch.packedLeaves,
+        etcdRevision: batch.etcdRevision,
+        requestId: batch.requestId,
+        knownCheckpoint: this.#trust.knownCheckpoint(),
+      };
+      this.#observer.attempted(isRetry);
+      const outcome = await this.#attempt(call);
+      if (signal.aborted || this.#isStopped) {
+        this.#notaryPace.abandoned();
+        return this.#putBack(batch);
+      }
+      switch (outcome.kind) {
+        case 'accepted':
+          this.#takesBatches();
+          return this.#bringHome(batch, outcome.anchor);
+        case 'lie':
+          this.#notaryPace.abandoned();
+          await this.#stop(outcome.code, outcome.message, { call, answer: outcome.answer });
+          return this.#putBack(batch);
+        case 'known-checkpoint-refused':
+          this.#notaryPace.abandoned();
+          await this.#stop('KNOWN_CHECKPOINT_REFUSED', outcome.message, { call, answer: undefined });
+          return this.#putBack(batch);
+        case 'too-big':
+          if (batch.sequences.length > 1) {
+            this.#takesBatches();
+            return this.#split(batch);
+          }
+          this.#goneAway(outcome.status, outcome.message);
+          this.#notaryPace.failed(undefined);
+          break;
+        case 'refused':
+          this.#takesBatches();
+          return this.#refused(batch, outcome, isRetry);
+        case 'data-loss':
+          await this.#dataLost(outcome.message, call);
+          this.#goneAway(outcome.status, outcome.message);
+          this.#notaryPace.failed(outcome.delayMs);
+          break;
+        case 'retry':
+          this.#goneAway(outcome.status, outcome.message);
+          if (outcome.isDown) this.#link.drop();
+          this.#notaryPace.failed(outcome.delayMs);
+          break;
+      }
+    }
+  }
+
+  async #attempt(call: AnchorCall): Promise<Outcome> {
+    const limits = { timeoutMs: this.#options.attemptTimeoutMs, signal: this.#ending.signal };
+    let answer: AnchorAnswer | undefined;
+    try {
+      await this.#reached('call.sending');
+      answer = await this.#link.createAnchor(call, limits);
+      await this.#reached('call.answered');
+      const anchor = await this.#trust.accept(answer, call, limits);
+      await this.#reached('answer.verified');
+      return { kind: 'accepted', anchor };
+    } catch (error) {
+      if (!(error instanceof VerificationError)) return judge(error);
+      return { kind: 'lie', code: error.code, message: error.message, answer };
+    }
+  }
+
+  /** The application is told before the outbox forgets: a crash in between tells it twice, and never not at all. */
+  async #bringHome(batch: SealedBatch, anchor: AcceptedAnchor): Promise<void> {
+    const anchored = new AnchoredBatch(batch, anchor);
+    await this.#keepTrying('onAnchored', () => this.#observer.anchored(batch, anchored));
+    if (this.#ending.signal.aborted) return this.#putBack(batch);
+    await this.#reached('application.told');
+    await this.#keepTrying('the outbox', () => this.#outbox.settle(batch, anchor));
+    await this.#reached('batch.settled');
+    this.#observer.settled(batch, anchored);
+  }
+
+  async #refused(batch: SealedBatch, { whole, refusal }: Refused, isRetry: boolean): Promise<void> {
+    // After a try of unknown outcome the batch may be anchored, and under other request_ids it would be so a second time; but
+    // what a leaf is refused for it was always refused for.
+    const isAnchoredPerhaps = isRetry && refusal.status !== 'INVALID_ARGUMENT';
+    if (batch.sequences.length === 1 || whole || isAnchoredPerhaps) return this.#bury(batch, refusal);
+    return this.#split(batch);
+  }
+
+  async #split(batch: SealedBatch): Promise<void> {
+    const parts = halve(batch, this.#environment.newRequestId);
+    await this.#keepTrying('the outbox', () => this.#outbox.split(batch, parts));
+    await this.#reached('batch.split');
+    this.#eagerThroughMs = this.#environment.now();
+    this.#observer.split();
+  }
+
+  async #bury(batch: SealedBatch, refusal: Refusal): Promise<void> {
+    const wasThere = await this.#keepTrying('the outbox', () => this.#outbox.bury(batch, refusal));
+    await this.#reached('batch.buried');
+    if (wasThere !== true) return;
+    const buriedAtMs = this.#environment.now();
+    this.#observer.buried(batch, { id: batch.requestId, refusal, buriedAtMs, leaves: leavesOf(batch) });
+  }
+
+  async #putBack(batch: SealedBatch): Promise<void> {
+    this.#eagerThroughMs = this.#environment.now();
+    try {
+      await this.#outbox.release(batch);
+    } catch (error) {
+      // It is still sealed there, and found by whoever opens the outbox next.
+      this.#observer.hampered('the outbox', error);
+    }
+  }
+
+  async #stop(code: string, message: string, evidence: Evidence): Promise<void> {
+    if (this.#isStopped) return;
+    this.#isStopped = true;
+    await this.#observer.lied(code, message, evidence);
+  }
+
+  /** The notary says so itself, and guards its log: not ours to stop, but somebody must know. */
+  async #dataLost(message: string, call: AnchorCall): Promise<void> {
+    if (this.#lostData === message) return;
+    this.#lostData = message;
+    await this.#observer.lied('DATA_LOSS', message, { call, answer: undefined });
+  }
+
+  #goneAway(status: string, message: string): void {
+    if (this.#awayBecause === status) return;
+    this.#awayBecause = status;
+    this.#observer.away(status, message);
+  }
+
+  #takesBatches(): void {
+    this.#notaryPace.succeeded();
+    this.#lostData = undefined;
+    if (this.#awayBecause === undefined) return;
+    this.#awayBecause = undefined;
+    this.#observer.back();
+  }
+
+  /** Until it works or the gateway ends. What fails here is ours: the store, the application. */
+  async #keepTrying<T>(what: string, run: () => Promise<T>): Promise<T | undefined> {
+    const { signal } = this.#ending;
+    for (;;) {
+      try {
+        const result = await run();
+        this.#outboxPace.succeeded();
+        this.#hampered = undefined;
+        return result;
+      } catch (error) {
+        if (this.#hampered !== what) this.#observer.hampered(what, error);
+        this.#hampered = what;
+        this.#outboxPace.failed(undefined);
+      }
+      await this.#outboxPace.turn(signal);
+      if (signal.aborted) return undefined;
+    }
+  }
+
+  #arm(): void {
+    if (this.#cancelTimer !== undefined || this.#ending.signal.aborted) return;
+    this.#cancelTimer = this.#environment.after(this.#options.flushIntervalMs, () => {
+      this.#cancelTimer = undefined;
+      this.#isDue = true;
+      this.#stir();
+      if (this.#outbox.isShared) this.#arm();
+    });
+  }
+
+  #stir(): void {
+    this.#isWoken = true;
+    this.#wake?.();
+  }
+
+  async #stirred(): Promise<void> {
+    if (!this.#isWoken) {
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
+    }
+    this.#isWoken = false;
+    this.#wake = undefined;
+  }
+
+  async #reached(point: FaultPoint): Promise<void> {
+    const { reached } = this.#environment;
+    if (reached !== undefined) await reached(point);
+  }
+}
+
+type Refused = Extract<Judgement, { kind: 'refused' }>;
+
+type Outcome =
+  | { readonly kind: 'accepted'; readonly anchor: AcceptedAnchor }
+  | {
+      readonly kind: 'lie';
+      readonly code: string;
+      readonly message: string;
+      readonly answer: AnchorAnswer | undefined;
+    }
+  | Judgement;

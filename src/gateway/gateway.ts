@@ -1,0 +1,389 @@
+import { EventEmitter } from 'node:events';
+import type { AnchoredBatch } from './anchored.ts';
+import type { Settings } from './check-options.ts';
+import { Delivery, type DeliveryObserver, type Evidence } from './delivery.ts';
+import { ElsewhereWatch } from './elsewhere-watch.ts';
+import type { Environment } from './environment.ts';
+import { GatewayError } from './error.ts';
+import { formatEvidence } from './evidence.ts';
+import { GrpcLink } from './grpc-link.ts';
+import { type LeafHandle, LeafHandles } from './leaf-handle.ts';
+import type { NotaryLink } from './notary-link.ts';
+import type { Alarm } from './options.ts';
+import type { Backlog, DeadLetter, OutboxContext, UnanchoredLeaf } from './outbox.ts';
+import { Room } from './room.ts';
+import type { GatewayStats } from './stats.ts';
+import { Tally } from './tally.ts';
+import { Trust } from './trust.ts';
+
+/** What `submit` takes: 32 bytes, or such bytes with the id of their event. What `commitEvent` gives is one. */
+export type Submission = Uint8Array | { readonly leaf: Uint8Array; readonly eventId?: string | undefined };
+
+/** What happens, for whoever listens with `on`. A listener that throws is logged and hurts nobody. */
+export interface GatewayEvents {
+  anchored: [batch: AnchoredBatch];
+  deadLetter: [letter: DeadLetter];
+  alarm: [alarm: Alarm];
+  /** the notary does not take batches: a name of a gRPC status and a message */
+  away: [status: string, message: string];
+  back: [];
+}
+
+export interface Deadline {
+  /** Default: 10,000 for `close`, none for `flush`. */
+  readonly timeoutMs?: number | undefined;
+}
+
+/** What is left in the outbox; 0 leaves means that everything is anchored or refused. */
+export interface Leftover {
+  readonly leaves: number;
+  /** milliseconds since the epoch */
+  readonly oldestAtMs: number | undefined;
+}
+
+const MAX_EVENT_ID_LENGTH = 1_024;
+const CLOSE_TIMEOUT_MS = 10_000;
+
+/** Brings the digests of events to a notary, whatever happens. Made by {@link createGateway}. */
+export class Gateway implements AsyncDisposable {
+  readonly #settings: Settings;
+  readonly #environment: Environment;
+  readonly #events = new EventEmitter<GatewayEvents>();
+  readonly #handles = new LeafHandles();
+  readonly #tally = new Tally();
+  readonly #room: Room;
+  readonly #link: NotaryLink | undefined;
+  readonly #delivery: Delivery | undefined;
+  readonly #elsewhere: ElsewhereWatch | undefined;
+  readonly #opened: Promise<void>;
+  readonly #keepsLeaves: boolean;
+  #isOpen = false;
+  #closing: Promise<Leftover> | undefined;
+
+  /** @internal */
+  constructor(settings: Settings, environment: Environment) {
+    this.#settings = settings;
+    this.#keepsLeaves = settings.outbox.settled !== undefined;
+    this.#environment = environment;
+    this.#room = new Room((leaf, eventId) => settings.outbox.append(leaf, eventId), settings.blocksWhenFull);
+    const { clusterId, log } = settings;
+    if (clusterId === undefined) {
+      log.info({}, 'anchoring is disabled: clusterId is empty');
+      this.#opened = Promise.resolve();
+      return;
+    }
+    const link = environment.connect?.() ?? new GrpcLink(settings);
+    const trust = new Trust({ clusterId, keys: settings.keys, link });
+    const delivery = new Delivery(
+      { ...settings, clusterId, retry: settings },
+      environment,
+      settings.outbox,
+      link,
+      trust,
+      this.#observer(),
+    );
+    this.#link = link;
+    this.#delivery = delivery;
+    this.#elsewhere = new ElsewhereWatch({ ...settings, clusterId }, environment, this.#handles, link, trust);
+    this.#opened = this.#open(clusterId, trust, delivery);
+    // Whoever submits is told; a gateway that nobody uses must not end the process.
+    this.#opened.catch(() => {});
+  }
+
+  /**
+   * Resolves when the outbox is open. `submit` waits for it by itself; a program that wants to fail at start awaits it.
+   *
+   * @throws {GatewayError} OUTBOX_IN_USE, OUTBOX_FAILED; VerificationError where the kept checkpoint is not of the pinned keys
+   */
+  get ready(): Promise<void> {
+    return this.#opened;
+  }
+
+  /**
+   * Takes the digest of an event. Resolves when it is as safe as the outbox promises, never waits for the network of the
+   * notary, and never fails because the notary is away.
+   *
+   * @param submission 32 bytes (copied), with or without an id of at most 1,024 characters that comes back with the anchor
+   * @throws {GatewayError} BAD_EVENT, OUTBOX_FULL, OUTBOX_FAILED, OUTBOX_IN_USE, CLOSED: the leaf was not taken
+   */
+  async submit(submission: Submission): Promise<LeafHandle> {
+    const isBare = submission instanceof Uint8Array;
+    const leaf = isBare ? submission : submission?.leaf;
+    const eventId = isBare ? undefined : submission?.eventId;
+    checkSubmission(leaf, eventId);
+    if (this.#closing !== undefined) throw closed();
+    if (this.#delivery === undefined) return this.#disabledHandle(eventId);
+    if (!this.#isOpen) await this.#opened;
+    let sequence: number;
+    try {
+      sequence = await this.#room.append(leaf, eventId);
+    } catch (error) {
+      this.#tally.rejectedLeaves++;
+      if (error instanceof GatewayError && error.code !== 'CLOSED')
+        this.#tally.failed(this.#environment.now(), error.code, error.message);
+      throw error;
+    }
+    this.#tally.submittedLeaves++;
+    const handle = this.#handles.add(sequence, eventId, this.#keepsLeaves ? leaf.slice() : undefined);
+    if (this.#environment.reached !== undefined) await this.#environment.reached('outbox.appended');
+    this.#delivery.added();
+    return handle;
+  }
+
+  /**
+   * Sends what is there without waiting for full batches, and waits until everything that was submitted before the call is
+   * anchored or refused, the time is up, or an alarm stops submissions.
+   *
+   * @returns what is left, leaves that came later included
+   */
+  async flush({ timeoutMs }: Deadline = {}): Promise<Leftover> {
+    if (this.#delivery === undefined) return { leaves: 0, oldestAtMs: undefined };
+    await this.#opened;
+    const delivery = this.#delivery;
+    const { outbox } = this.#settings;
+    const startedAtMs = this.#environment.now();
+    let isUp = false;
+    const cancel =
+      timeoutMs === undefined
+        ? () => {}
+        : this.#environment.after(timeoutMs, () => {
+            isUp = true;
+            this.#tally.changed();
+          });
+    try {
+      for (;;) {
+        delivery.drain();
+        const change = this.#tally.nextChange();
+        const { leaves, oldestAtMs } = await outbox.backlog();
+        const isDone = oldestAtMs === undefined || oldestAtMs > startedAtMs;
+        if (isDone || isUp || delivery.isStopped) return { leaves, oldestAtMs };
+        // Others settle, too, and say nothing.
+        const poll = outbox.isShared
+          ? this.#environment.after(this.#settings.flushIntervalMs, () => this.#tally.changed())
+          : () => {};
+        await change;
+        poll();
+      }
+    } finally {
+      cancel();
+    }
+  }
+
+  /**
+   * Takes no more leaves, sends what is there as long as the time allows, and lets go of everything. What is left stays in an
+   * outbox that outlives the process, and is sent by the next one; handles without an outcome reject with CLOSED.
+   */
+  close({ timeoutMs = CLOSE_TIMEOUT_MS }: Deadline = {}): Promise<Leftover> {
+    this.#closing ??= this.#close(timeoutMs);
+    return this.#closing;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  /** Which leaves have no anchor, oldest first: those that wait, and those that were refused. */
+  async *reconcile(): AsyncGenerator<UnanchoredLeaf> {
+    if (this.#delivery === undefined) return;
+    await this.#opened;
+    yield* this.#settings.outbox.unanchored();
+  }
+
+  /** What the notary refused for good, oldest first. */
+  async *deadLetters(): AsyncGenerator<DeadLetter> {
+    if (this.#delivery === undefined) return;
+    await this.#opened;
+    yield* this.#settings.outbox.deadLetters();
+  }
+
+  /**
+   * Sends dead letters again, as the batches that they were.
+   *
+   * @param id of one of them; default: all
+   * @returns how many went back into the outbox
+   */
+  async replay(id?: string): Promise<number> {
+    if (this.#delivery === undefined) return 0;
+    await this.#opened;
+    const ids = id === undefined ? [] : [id];
+    if (id === undefined) for await (const letter of this.deadLetters()) ids.push(letter.id);
+    let revived = 0;
+    for (const each of ids) if (await this.#settings.outbox.revive(each)) revived++;
+    this.#delivery.drain();
+    return revived;
+  }
+
+  /** Goes on after an alarm: call it when the cause is understood. What was not anchored is sent again, as it was. */
+  resume(): void {
+    this.#delivery?.resume();
+  }
+
+  /** Where the gateway stands. */
+  async stats(): Promise<GatewayStats> {
+    const { outbox } = this.#settings;
+    const isReadable = this.#isOpen && this.#closing === undefined;
+    const backlog: Backlog = isReadable ? await outbox.backlog() : NOTHING;
+    return this.#tally.stats(this.#environment.now(), outbox.kind, backlog, {
+      inFlightBatches: this.#delivery?.inFlight ?? 0,
+      blockedSubmits: this.#room.waiting,
+      isStopped: this.#delivery?.isStopped ?? false,
+    });
+  }
+
+  on<Name extends keyof GatewayEvents>(name: Name, listener: (...event: GatewayEvents[Name]) => void): this {
+    this.#events.on(name, listener as never);
+    return this;
+  }
+
+  off<Name extends keyof GatewayEvents>(name: Name, listener: (...event: GatewayEvents[Name]) => void): this {
+    this.#events.off(name, listener as never);
+    return this;
+  }
+
+  async #open(clusterId: string, trust: Trust, delivery: Delivery): Promise<void> {
+    const { outbox, log, etcdRevision } = this.#settings;
+    const { now, newRequestId, reached } = this.#environment;
+    const context: OutboxContext = { clusterId, now, newRequestId, etcdRevision, log, reached };
+    const { checkpoints } = await outbox.open(context);
+    trust.restore(checkpoints);
+    this.#isOpen = true;
+    log.info(
+      { cluster_id: clusterId, outbox: outbox.kind, verified: this.#settings.keys !== undefined },
+      `leaves wait in the outbox in ${outbox.kind}: it survives ${outbox.promise}`,
+    );
+    delivery.start();
+    this.#elsewhere?.start();
+  }
+
+  async #close(timeoutMs: number): Promise<Leftover> {
+    this.#room.close();
+    if (this.#delivery === undefined) return { leaves: 0, oldestAtMs: undefined };
+    const { outbox } = this.#settings;
+    let left: Leftover = { leaves: 0, oldestAtMs: undefined };
+    try {
+      await this.#opened;
+      left = await this.flush({ timeoutMs });
+    } catch (error) {
+      this.#said('the outbox', error);
+    }
+    this.#elsewhere?.end();
+    await this.#delivery.end();
+    await outbox.close();
+    this.#link?.close();
+    this.#handles.end(closed());
+    if (left.leaves > 0) {
+      this.#settings.log.warn(
+        { leaves: left.leaves },
+        `closed with ${left.leaves} leaves that are not anchored`,
+      );
+    }
+    return left;
+  }
+
+  #disabledHandle(eventId: string | undefined): LeafHandle {
+    const handles = new LeafHandles();
+    const handle = handles.add(0, eventId);
+    handles.end(new GatewayError('DISABLED', 'anchoring is disabled: clusterId is empty'));
+    return handle;
+  }
+
+  #observer(): DeliveryObserver {
+    const { onAnchored, onDeadLetter, log } = this.#settings;
+    const tally = this.#tally;
+    const now = this.#environment.now;
+    return {
+      anchored: async (_batch, anchored) => onAnchored?.(anchored),
+      settled: (batch, anchored) => {
+        tally.anchored(batch.sequences.length);
+        this.#handles.anchored(batch, anchored);
+        this.#emit('anchored', anchored);
+        this.#room.freed();
+      },
+      buried: (batch, letter) => {
+        tally.refused(batch.sequences.length);
+        const { status, reason, message } = letter.refusal;
+        log.error({ id: letter.id, leaves: letter.leaves.length, status, reason }, `dead letter: ${message}`);
+        this.#handles.refused(batch, letter.refusal);
+        if (onDeadLetter !== undefined) this.#guarded('onDeadLetter', () => onDeadLetter(letter));
+        this.#emit('deadLetter', letter);
+        this.#room.freed();
+      },
+      split: () => tally.split(),
+      attempted: (isRetry) => tally.attempted(isRetry),
+      away: (status, message) => {
+        tally.away(now(), status, message);
+        log.warn({ endpoint: this.#settings.endpoint, status }, `the notary takes no batches: ${message}`);
+        this.#emit('away', status, message);
+      },
+      back: () => {
+        const awayMs = tally.back(now());
+        log.info({ endpoint: this.#settings.endpoint, away_ms: awayMs }, 'the notary takes batches again');
+        this.#emit('back');
+      },
+      hampered: (what, error) => this.#said(what, error),
+      lied: (code, message, evidence) => this.#alarm(code, message, evidence),
+    };
+  }
+
+  async #alarm(code: string, message: string, evidence: Evidence | undefined): Promise<void> {
+    const isStopped = this.#delivery?.isStopped ?? false;
+    let where: string | undefined;
+    try {
+      if (evidence !== undefined) {
+        where = await this.#settings.outbox.keepEvidence(
+          formatEvidence(this.#environment.now(), code, message, evidence),
+        );
+      }
+    } catch (error) {
+      this.#said('keeping evidence', error);
+    }
+    this.#tally.alarm(this.#environment.now(), code, message);
+    this.#settings.log.error(
+      { code, evidence: where, stopped: isStopped },
+      `ALARM: the notary ${code === 'DATA_LOSS' ? 'says that it lost data' : 'is not to be believed'}: ${message}`,
+    );
+    this.#emit('alarm', { code, message, evidence: where, stopped: isStopped });
+  }
+
+  #said(what: string, error: unknown): void {
+    const message = error instanceof Error ? error.message : String(error);
+    const code = error instanceof GatewayError ? error.code : 'INTERNAL';
+    this.#tally.failed(this.#environment.now(), code, message);
+    this.#settings.log.error({ err: error }, `${what} failed, and is tried again: ${message}`);
+  }
+
+  #emit<Name extends keyof GatewayEvents>(name: Name, ...event: GatewayEvents[Name]): void {
+    this.#guarded(`a listener to ${name}`, () => {
+      this.#events.emit(name, ...(event as never));
+    });
+  }
+
+  #guarded(what: string, run: () => void | Promise<void>): void {
+    const failed = (error: unknown) => this.#settings.log.error({ err: error }, `${what} threw`);
+    try {
+      Promise.resolve(run()).catch(failed);
+    } catch (error) {
+      failed(error);
+    }
+  }
+}
+
+const NOTHING: Backlog = { leaves: 0, unsealed: 0, batches: 0, deadLeaves: 0, oldestAtMs: undefined };
+
+function checkSubmission(leaf: unknown, eventId: unknown): asserts leaf is Uint8Array {
+  if (!(leaf instanceof Uint8Array)) {
+    throw new GatewayError(
+      'BAD_EVENT',
+      'submit takes a leaf of 32 bytes, or an object with one; see commitEvent',
+    );
+  }
+  if (leaf.length !== 32) throw new GatewayError('BAD_EVENT', `a leaf has 32 bytes, not ${leaf.length}`);
+  if (eventId === undefined) return;
+  if (typeof eventId !== 'string' || eventId.length === 0 || eventId.length > MAX_EVENT_ID_LENGTH) {
+    throw new GatewayError('BAD_EVENT', `an event id is a string of 1 to ${MAX_EVENT_ID_LENGTH} characters`);
+  }
+}
+
+function closed(): GatewayError {
+  return new GatewayError('CLOSED', 'this gateway is closed');
+}
