@@ -217,7 +217,7 @@ export class Delivery {
             this.#takesBatches();
             return this.#split(batch);
           }
-          this.#goneAway(outcome.status, outcome.message);
+          this.#goneAway(outcome.refusal.status, outcome.refusal.message);
           this.#notaryPace.failed(undefined);
           break;
         case 'refused':
@@ -264,10 +264,10 @@ export class Delivery {
     this.#observer.settled(batch, anchored);
   }
 
-  async #refused(batch: SealedBatch, { whole, refusal }: Refused, isRetry: boolean): Promise<void> {
+  async #refused(batch: SealedBatch, { whole, isAboutLeaves, refusal }: Refused, isRetry: boolean): Promise<void> {
     // After a try of unknown outcome the batch may be anchored, and under other request_ids it would be so a second time; but
     // what a leaf is refused for it was always refused for.
-    const isAnchoredPerhaps = isRetry && refusal.status !== 'INVALID_ARGUMENT';
+    const isAnchoredPerhaps = isRetry && !isAboutLeaves && refusal.status !== 'INVALID_ARGUMENT';
     if (batch.sequences.length === 1 || whole || isAnchoredPerhaps) return this.#bury(batch, refusal);
     return this.#split(batch);
   }
