@@ -264,7 +264,11 @@ export class Delivery {
     this.#observer.settled(batch, anchored);
   }
 
-  async #refused(batch: SealedBatch, { whole, isAboutLeaves, refusal }: Refused, isRetry: boolean): Promise<void> {
+  async #refused(
+    batch: SealedBatch,
+    { whole, isAboutLeaves, refusal }: Refused,
+    isRetry: boolean,
+  ): Promise<void> {
     // After a try of unknown outcome the batch may be anchored, and under other request_ids it would be so a second time; but
     // what a leaf is refused for it was always refused for.
     const isAnchoredPerhaps = isRetry && !isAboutLeaves && refusal.status !== 'INVALID_ARGUMENT';
