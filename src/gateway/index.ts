@@ -4,6 +4,7 @@ export type { AnchoredBatch, AnchoredLeaf } from './anchored.ts';
 export { commitEvent, type EventCommitment, hashEvent } from './commit-event.ts';
 export { createGateway } from './create-gateway.ts';
 export { GatewayError, type GatewayErrorCode } from './error.ts';
+export { fetchReceipt, type ReceiptRequest } from './fetch-receipt.ts';
 export type { Deadline, Gateway, GatewayEvents, Leftover, Submission } from './gateway.ts';
 export type { LeafHandle } from './leaf-handle.ts';
 export type { GatewayLogger } from './logger.ts';

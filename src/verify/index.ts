@@ -1,6 +1,7 @@
 // Offline verification: receipts, checkpoints, and the answers to a gateway's own calls. Pure: runs in browsers.
 
 export {
+  formatTlogProof,
   NoteError,
   type NoteErrorCode,
   parseTlogProof,
