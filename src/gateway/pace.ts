@@ -7,12 +7,15 @@ export interface PaceOptions {
   readonly maxDelayMs: number;
 }
 
+/** Nobody is kept away for longer by one answer; timers of Node.js that are set for more than 24 days run at once. */
+const LONGEST_ASKED_MS = 3_600_000;
+
 /**
  * When to try again, for all batches of a gateway together: the notary is away for all of them. While it is, one call probes
  * and the others wait for its outcome, so that a notary that comes back is not met by everything at once.
  *
  * Waits are exponential with full jitter: anything between nothing and the most, so that many gateways that lost their notary
- * at one instant come back spread out. A wait that the notary asks for comes before that.
+ * at one instant come back spread out. A wait that the notary asks for comes before that, with as much jitter at least.
  */
 export class Pace {
   readonly #environment: Environment;
@@ -56,8 +59,10 @@ export class Pace {
     // Of several calls that one outage has ended the first has said all; only a probe ends a rest.
     if (this.#isResting) return;
     const { minDelayMs, maxDelayMs } = this.#options;
-    const most = Math.min(maxDelayMs, minDelayMs * 2 ** Math.min(this.#failures, 40));
-    const delayMs = (askedMs ?? 0) + this.#environment.random() * most;
+    const asked = Math.min(Math.max(0, askedMs ?? 0), LONGEST_ASKED_MS);
+    const backoff = Math.min(maxDelayMs, minDelayMs * 2 ** Math.min(this.#failures, 40));
+    // A notary tells all that it turns away the same: with no more jitter than a first backoff they would be back as one crowd.
+    const delayMs = asked + this.#environment.random() * Math.max(asked, backoff);
     this.#failures++;
     this.#probing = false;
     this.#isResting = true;

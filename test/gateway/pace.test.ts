@@ -43,12 +43,21 @@ describe('the pace of tries', () => {
     }
   });
 
-  test('never comes before the notary asks for it', async () => {
+  test('never comes before the notary asks for it, and not with all others at that moment', async () => {
     const { environment, delays } = stepped(0.5);
     const pace = new Pace(environment, { minDelayMs: 100, maxDelayMs: 1_000 });
     await pace.turn(never);
     pace.failed(5_000);
-    expect(delays).toEqual([5_050]);
+    expect(delays).toEqual([7_500]);
+  });
+
+  // Red when it is taken as it is: setTimeout runs at once what is due in more than 2^31 ms.
+  test('asked for a year, comes back within two hours', async () => {
+    const { environment, delays } = stepped(0.999);
+    const pace = new Pace(environment, { minDelayMs: 100, maxDelayMs: 1_000 });
+    await pace.turn(never);
+    pace.failed(365 * 24 * 3_600_000);
+    expect(delays).toEqual([3_600_000 * 1.999]);
   });
 
   // Red when a turn is given to everybody who waits.
