@@ -20,7 +20,7 @@ export async function spent(
 ): Promise<Spent> {
   const [row] = await queryOnce<{ wal: string; tables: string }>(ownerUrl, SIZES);
   return {
-    serverSeconds: serverPids.reduce((sum, pid) => sum + ownSeconds(statOf(pid)), 0),
+    serverSeconds: processSeconds(serverPids),
     postgresSeconds: postgresSeconds(postmasterPid),
     walBytes: Number(row?.wal),
     tableBytes: Number(row?.tables),
@@ -36,6 +36,11 @@ export function difference(before: Spent, after: Spent): Spent {
   };
 }
 
+/** CPU seconds of some processes so far. */
+export function processSeconds(pids: readonly number[]): number {
+  return pids.reduce((sum, pid) => sum + ownSeconds(statOf(pid)), 0);
+}
+
 /** Indexes and TOAST included. */
 const SIZES = `
 SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0') AS wal, (
@@ -44,7 +49,7 @@ SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0') AS wal, (
 ) AS tables`;
 
 /** Backends that have ended are in the postmaster's account of its children. */
-function postgresSeconds(postmasterPid: number): number {
+export function postgresSeconds(postmasterPid: number): number {
   const postmaster = statOf(postmasterPid);
   let seconds = ownSeconds(postmaster) + (number(postmaster, 16) + number(postmaster, 17)) / TICKS_PER_SECOND;
   for (const name of readdirSync('/proc')) {

@@ -5,6 +5,7 @@ import type { Measured } from '../src/cli/load/keep-in-flight.ts';
 import type { Answer, Load } from './load-worker.ts';
 
 export interface LoadClient {
+  readonly pid: number;
   /** One load at a time. */
   run(load: Load): Promise<Measured>;
   stop(): void;
@@ -17,6 +18,7 @@ export function startLoadClient(): LoadClient {
   process.once('exit', killed);
   const ended = once(child, 'exit').then(([code]): [Answer] => [{ error: `the client ended with ${code}` }]);
   return {
+    pid: child.pid ?? 0,
     async run(load) {
       child.send(load);
       const [answer] = (await Promise.race([once(child, 'message'), ended])) as [Answer];

@@ -6,6 +6,7 @@ import { loadProofs } from '../src/cli/load/proof-load.ts';
 import { loadEcho } from './bare-echo.ts';
 import { loadHashing } from './bare-hashing.ts';
 import { loadInserts } from './bare-inserts.ts';
+import { type GatewayLoad, loadBareCalls, loadGateway } from './gateway-load.ts';
 
 export type Load = Pacing & {
   readonly addresses?: readonly string[];
@@ -20,6 +21,8 @@ export type Load = Pacing & {
     | { readonly kind: 'echo'; readonly leavesPerCall: number; readonly packed: boolean }
     | { readonly kind: 'inserts'; readonly databaseUrl: string; readonly leavesPerCall: number }
     | { readonly kind: 'hashing'; readonly leavesPerCall: number }
+    | ({ readonly kind: 'gateway' } & GatewayLoad)
+    | ({ readonly kind: 'bare-batches' } & Pick<GatewayLoad, 'address' | 'clusterId'>)
   );
 
 export type Answer = { readonly measured: Measured } | { readonly error: string };
@@ -58,5 +61,9 @@ function run(load: Load): Promise<Measured> {
       return loadInserts(load, load, events);
     case 'hashing':
       return loadHashing(load, load, events);
+    case 'gateway':
+      return loadGateway(load, load, events);
+    case 'bare-batches':
+      return loadBareCalls(load, load, events);
   }
 }

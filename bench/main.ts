@@ -11,6 +11,7 @@ import { InvalidArgumentError } from 'commander';
 import { developerCommand } from '../scripts/developer-command.ts';
 import { parseCount } from '../src/cli/options.ts';
 import { batchesSection, singleSection } from './sections/anchors.ts';
+import { gatewaySection } from './sections/gateway.ts';
 import { growthSection } from './sections/growth.ts';
 import { proofsSection } from './sections/proofs.ts';
 import { replicasSection } from './sections/replicas.ts';
@@ -32,6 +33,7 @@ const SECTIONS: Readonly<Record<string, (setting: Setting, options: Options) => 
     batches: batchesSection,
     proofs: proofsSection,
     stalls: stallsSection,
+    gateway: gatewaySection,
     replicas: replicasSection,
     growth: (setting, { anchors }) => growthSection(setting, anchors),
   };

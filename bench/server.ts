@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { QuartermasterNotary } from '#gen/quartermaster/v1/notary_pb.js';
 import { QuartermasterRegistry } from '#gen/quartermaster/v1/registry_pb.js';
 import { createClient } from '../src/rpc/client.ts';
 import type { EventLoopDelay } from './watch-event-loop.ts';
@@ -11,6 +12,8 @@ export interface Server {
   readonly address: string;
   readonly pid: number;
   createClusters(count: number): Promise<string[]>;
+  /** The verifier keys of a cluster's log. */
+  keysOf(clusterId: string): Promise<string[]>;
   /** Appends that another server was faster with, since the server started. */
   readonly lostRaces: number;
   /** How late its event loop was, since it was last asked. */
@@ -62,6 +65,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     for (let at = chunk.indexOf(LOST_RACE); at !== -1; at = chunk.indexOf(LOST_RACE, at + 1)) lostRaces++;
   });
   const registry = createClient(QuartermasterRegistry, address);
+  const notary = createClient(QuartermasterNotary, address);
   return {
     address,
     pid: child.pid ?? 0,
@@ -73,12 +77,17 @@ export async function startServer(options: ServerOptions): Promise<Server> {
       }
       return clusterIds;
     },
+    async keysOf(clusterId) {
+      const { keys } = await notary.getLog({ clusterId });
+      return keys.map(({ vkey }) => vkey);
+    },
     get lostRaces() {
       return lostRaces;
     },
     eventLoopDelay: () => askDelay(child),
     async stop() {
       registry.close();
+      notary.close();
       process.removeListener('exit', killed);
       child.kill('SIGTERM');
       if (child.exitCode === null) await once(child, 'exit');

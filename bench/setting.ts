@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import type { EmbeddedDatabase } from '../src/cli/dev/embedded-database.ts';
 import type { Measured, Pacing } from '../src/cli/load/keep-in-flight.ts';
-import { difference, spent } from './cost.ts';
+import { difference, postgresSeconds, processSeconds, spent } from './cost.ts';
 import { type LoadClient, startLoadClient } from './load-client.ts';
 import type { Load } from './load-worker.ts';
 import { type Postgres, startPostgres } from './postgres.ts';
@@ -115,6 +115,14 @@ export class Setting {
       walBytes: cost.walBytes / things,
       tableBytes: cost.tableBytes / things,
       allCalls: measured.allCalls,
+    };
+  }
+
+  /** CPU seconds so far: of the client, and of server and Postgres. */
+  cpuSeconds(): { readonly client: number; readonly others: number } {
+    return {
+      client: processSeconds([this.client.pid]),
+      others: processSeconds([this.server.pid]) + postgresSeconds(this.postgres.pid),
     };
   }
 

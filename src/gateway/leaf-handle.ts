@@ -2,8 +2,9 @@ import type { AnchoredBatch, AnchoredLeaf } from './anchored.ts';
 import { GatewayError } from './error.ts';
 import type { Refusal, SealedBatch } from './outbox.ts';
 
+/** Of all leaves of a batch alike. */
 type Outcome =
-  | { readonly leaf: () => AnchoredLeaf | Promise<AnchoredLeaf> }
+  | { readonly leafAt: (leafIndex: number) => AnchoredLeaf | Promise<AnchoredLeaf> }
   | { readonly error: GatewayError };
 
 /** A leaf that the outbox has taken. */
@@ -16,6 +17,7 @@ export class LeafHandle {
   readonly leaf: Uint8Array | undefined;
 
   #outcome: Outcome | undefined;
+  #leafIndex = 0;
   #anchored: Promise<AnchoredLeaf> | undefined;
   #tell: ((outcome: Outcome) => void) | undefined;
 
@@ -35,83 +37,117 @@ export class LeafHandle {
   get anchored(): Promise<AnchoredLeaf> {
     // Made when it is asked for: most handles are dropped, and a promise costs more than the leaf.
     if (this.#anchored === undefined) {
-      this.#anchored = this.#outcome === undefined ? this.#later() : settledPromise(this.#outcome);
+      this.#anchored = this.#leaf();
       this.#anchored.catch(() => {});
     }
     return this.#anchored;
   }
 
   /** @internal */
-  end(outcome: Outcome): void {
+  end(outcome: Outcome, leafIndex = 0): void {
     if (this.#outcome !== undefined) return;
     this.#outcome = outcome;
+    this.#leafIndex = leafIndex;
     this.#tell?.(outcome);
   }
 
-  async #later(): Promise<AnchoredLeaf> {
-    const outcome = await new Promise<Outcome>((resolve) => {
-      this.#tell = resolve;
-    });
-    return settledPromise(outcome);
+  async #leaf(): Promise<AnchoredLeaf> {
+    const outcome =
+      this.#outcome ??
+      (await new Promise<Outcome>((resolve) => {
+        this.#tell = resolve;
+      }));
+    if ('error' in outcome) throw outcome.error;
+    return outcome.leafAt(this.#leafIndex);
   }
 }
 
-async function settledPromise(outcome: Outcome): Promise<AnchoredLeaf> {
-  if ('error' in outcome) throw outcome.error;
-  return outcome.leaf();
+interface Chunk {
+  readonly handles: (LeafHandle | undefined)[];
+  open: number;
 }
+
+/** Sequences are dense: an entry of a map for each would cost more than its handle. */
+const CHUNK_SIZE = 1024;
 
 /** The handles of leaves that this process has given to the outbox and that have no outcome yet. */
 export class LeafHandles {
-  readonly #open = new Map<number, LeafHandle>();
+  readonly #chunks = new Map<number, Chunk>();
+  /** the newest chunk, and its number: most appends are neighbours */
+  #last: Chunk = { handles: [], open: 0 };
+  #lastNumber = -1;
 
   /** @param leaf kept only where another process may bring it home, and its receipt must be verified then */
   add(sequence: number, eventId: string | undefined, leaf?: Uint8Array): LeafHandle {
     const handle = new LeafHandle(sequence, eventId, leaf);
-    this.#open.set(sequence, handle);
+    const chunk = this.#chunkFor(Math.floor(sequence / CHUNK_SIZE));
+    chunk.handles[sequence % CHUNK_SIZE] = handle;
+    chunk.open++;
     return handle;
   }
 
   anchored(batch: SealedBatch, anchored: AnchoredBatch): void {
-    if (this.#open.size === 0) return;
-    for (const [leafIndex, sequence] of batch.sequences.entries()) {
-      this.#end(sequence, { leaf: () => anchored.leaf(leafIndex) });
-    }
+    const outcome: Outcome = { leafAt: (leafIndex) => anchored.leaf(leafIndex) };
+    batch.sequences.forEach((sequence, leafIndex) => {
+      this.#take(sequence)?.end(outcome, leafIndex);
+    });
   }
 
   refused(batch: SealedBatch, refusal: Refusal): void {
-    for (const sequence of batch.sequences) this.#end(sequence, { error: deadLetter(refusal) });
+    const outcome: Outcome = { error: deadLetter(refusal) };
+    for (const sequence of batch.sequences) this.#take(sequence)?.end(outcome);
   }
 
   /** Another process brought it home; `fetch` is called when somebody asks. */
   anchoredElsewhere(sequence: number, fetch: (handle: LeafHandle) => Promise<AnchoredLeaf>): void {
-    const handle = this.#open.get(sequence);
-    if (handle !== undefined) this.#end(sequence, { leaf: () => fetch(handle) });
+    const handle = this.#take(sequence);
+    handle?.end({ leafAt: () => fetch(handle) });
   }
 
   refusedElsewhere(sequence: number, refusal: Refusal): void {
-    this.#end(sequence, { error: deadLetter(refusal) });
+    this.#take(sequence)?.end({ error: deadLetter(refusal) });
   }
 
   /** The oldest of those without an outcome. */
   oldest(count: number): number[] {
     const sequences: number[] = [];
-    for (const sequence of this.#open.keys()) {
-      if (sequences.push(sequence) >= count) break;
+    for (const { handles } of this.#chunks.values()) {
+      for (const handle of handles) {
+        if (handle === undefined) continue;
+        if (sequences.push(handle.sequence) >= count) return sequences;
+      }
     }
     return sequences;
   }
 
   /** No outcome will be heard of. */
   end(error: GatewayError): void {
-    for (const sequence of [...this.#open.keys()]) this.#end(sequence, { error });
+    for (const { handles } of this.#chunks.values()) {
+      for (const handle of handles) handle?.end({ error });
+    }
+    this.#chunks.clear();
+    this.#lastNumber = -1;
   }
 
-  #end(sequence: number, outcome: Outcome): void {
-    const handle = this.#open.get(sequence);
-    if (handle === undefined) return;
-    this.#open.delete(sequence);
-    handle.end(outcome);
+  #chunkFor(number: number): Chunk {
+    if (number === this.#lastNumber) return this.#last;
+    if (this.#last.open === 0) this.#chunks.delete(this.#lastNumber);
+    const chunk = this.#chunks.get(number) ?? { handles: [], open: 0 };
+    this.#chunks.set(number, chunk);
+    this.#last = chunk;
+    this.#lastNumber = number;
+    return chunk;
+  }
+
+  #take(sequence: number): LeafHandle | undefined {
+    const number = Math.floor(sequence / CHUNK_SIZE);
+    const chunk = this.#chunks.get(number);
+    const handle = chunk?.handles[sequence % CHUNK_SIZE];
+    if (chunk === undefined || handle === undefined) return undefined;
+    chunk.handles[sequence % CHUNK_SIZE] = undefined;
+    chunk.open--;
+    if (chunk.open === 0 && number !== this.#lastNumber) this.#chunks.delete(number);
+    return handle;
   }
 }
 
