@@ -24,8 +24,8 @@ type NotaryClient = Client<typeof QuartermasterNotary.method>;
 
 /** What clients of gRPC accept everywhere, and what notaries keep their answers below. */
 const MAX_ANSWER_BYTES = 4 * 1024 * 1024;
-/** Timers of Node.js hold 31 bits; with a longer deadline grpc-js ends the call early. */
-const MAX_TIMEOUT_MS = 2 ** 31 - 1;
+/** A day. Timers of Node.js hold 31 bits: with a deadline of 24.8 days grpc-js ends the call early, here or in the server. */
+const MAX_TIMEOUT_MS = 86_400_000;
 
 const CHANNEL_OPTIONS: ChannelOptions = {
   // A peer that is gone without a word is noticed in 40 seconds, before the next call needs it, and what forgets idle

@@ -116,8 +116,10 @@ export class Trust {
     );
     if (presented !== undefined) this.#logs.begin(presented);
     const newest = await this.#logs.join(verified.checkpoint, known, this.#pathOf(clusterId, limits));
+    const { current } = this.#logs;
     // A predecessor still answers for what it holds, and takes nothing new.
-    if (!answer.replayed || this.#logs.current === undefined) this.#logs.goOnUnder(origin);
+    if (!answer.replayed || current === undefined || this.#isOwn(current.origin))
+      this.#logs.goOnUnder(origin);
     const { anchorId, logIndex, checkpoint } = verified;
     return {
       anchorId,
@@ -195,9 +197,10 @@ function isLeftOut(answer: AnchorAnswer, presented: VerifiedCheckpoint, size: nu
   return answer.replayed && answer.consistencyPath.length === 0 && presented.size !== size;
 }
 
-/** Copies: what was received is a view of a larger buffer, which would live as long as the application keeps a receipt. */
+/** Copies, not by `slice`, which on a Buffer makes none: what was received is a view of a larger buffer, which would live as long as the application keeps a receipt. */
 function proofOf({ record, recordPath }: AnchorAnswer, checkpoint: string): AcceptedAnchor['proof'] {
-  return { record: record.slice(), recordPath: recordPath.map((hash) => hash.slice()), checkpoint };
+  const copied = recordPath.map((hash) => new Uint8Array(hash));
+  return { record: new Uint8Array(record), recordPath: copied, checkpoint };
 }
 
 /** A batch of a million leaves takes a third of a second, in which the application has other things to do. */

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { Writable } from 'node:stream';
+import type { ServerCredentials } from '@grpc/grpc-js';
 import { pino } from 'pino';
 import { QuartermasterNotary } from '#gen/quartermaster/v1/notary_pb.js';
 import { QuartermasterRegistry } from '#gen/quartermaster/v1/registry_pb.js';
@@ -52,6 +53,10 @@ export interface NotaryUnderTestOptions {
   readonly databaseUrl: string;
   readonly seed?: Uint8Array;
   readonly limits?: NotaryServerOptions['limits'];
+  /** Default: a free port of 127.0.0.1. */
+  readonly listen?: string;
+  /** With these it speaks TLS, which `notary` and `registry` of what is returned do not. */
+  readonly tlsCredentials?: ServerCredentials;
   readonly outcomePatienceMs?: number;
   /** Milliseconds since the epoch. */
   readonly now?: () => number;
@@ -90,8 +95,14 @@ export async function startNotary(options: NotaryUnderTestOptions): Promise<Nota
     ...(options.now === undefined ? {} : { now: options.now }),
     ...(options.outcomePatienceMs === undefined ? {} : { outcomePatienceMs: options.outcomePatienceMs }),
   });
-  const server = createNotaryServer({ notary, registry, logger, limits: options.limits ?? {} });
-  const { address, port } = await server.listen('127.0.0.1:0');
+  const server = createNotaryServer({
+    notary,
+    registry,
+    logger,
+    limits: options.limits ?? {},
+    ...(options.tlsCredentials === undefined ? {} : { tlsCredentials: options.tlsCredentials }),
+  });
+  const { address, port } = await server.listen(options.listen ?? '127.0.0.1:0');
   const clients = connectClients(address);
   return {
     ...clients,
