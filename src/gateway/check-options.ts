@@ -35,6 +35,7 @@ const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
 const LEAF_SIZE = 32;
 const MAX_LEAVES = 1_048_576;
 const HOUR_MS = 3_600_000;
+const METER = ['createObservableGauge', 'createObservableCounter', 'addBatchObservableCallback'];
 
 const KNOWN: Readonly<Record<string, readonly string[]>> = {
   '': [
@@ -90,9 +91,7 @@ export function checkOptions(options: GatewayOptions): Settings {
     onAnchored: check.callback(given, 'onAnchored'),
     onDeadLetter: check.callback(given, 'onDeadLetter'),
     log: (check.object(given, 'logger', ['info', 'warn', 'error']) ?? stderrLogger) as GatewayLogger,
-    meter: check.object(given, 'metrics', ['createObservableGauge', 'createObservableCounter']) as
-      | Meter
-      | undefined,
+    meter: check.object(given, 'metrics', METER) as Meter | undefined,
   };
   check.done();
   return settings;

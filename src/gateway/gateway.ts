@@ -8,9 +8,11 @@ import { GatewayError } from './error.ts';
 import { formatEvidence } from './evidence.ts';
 import { GrpcLink } from './grpc-link.ts';
 import { type LeafHandle, LeafHandles } from './leaf-handle.ts';
+import { observe } from './metrics.ts';
 import type { NotaryLink } from './notary-link.ts';
 import type { Alarm } from './options.ts';
 import type { Backlog, DeadLetter, OutboxContext, UnanchoredLeaf } from './outbox.ts';
+import { prometheusText } from './prometheus.ts';
 import { Room } from './room.ts';
 import type { GatewayStats } from './stats.ts';
 import { Tally } from './tally.ts';
@@ -57,6 +59,7 @@ export class Gateway implements AsyncDisposable {
   readonly #elsewhere: ElsewhereWatch | undefined;
   readonly #opened: Promise<void>;
   readonly #keepsLeaves: boolean;
+  readonly #endMetrics: () => void;
   #isOpen = false;
   #closing: Promise<Leftover> | undefined;
 
@@ -66,7 +69,8 @@ export class Gateway implements AsyncDisposable {
     this.#keepsLeaves = settings.outbox.settled !== undefined;
     this.#environment = environment;
     this.#room = new Room((leaf, eventId) => settings.outbox.append(leaf, eventId), settings.blocksWhenFull);
-    const { clusterId, log } = settings;
+    const { clusterId, log, meter } = settings;
+    this.#endMetrics = meter === undefined ? () => {} : observe(meter, () => this.stats());
     if (clusterId === undefined) {
       log.info({}, 'anchoring is disabled: clusterId is empty');
       this.#opened = Promise.resolve();
@@ -230,6 +234,16 @@ export class Gateway implements AsyncDisposable {
     });
   }
 
+  /**
+   * The same numbers as text for Prometheus (version 0.0.4 of its format): serve it as
+   * `text/plain; version=0.0.4; charset=utf-8`.
+   *
+   * @throws {GatewayError} OUTBOX_FAILED
+   */
+  async prometheus(): Promise<string> {
+    return prometheusText(await this.stats());
+  }
+
   on<Name extends keyof GatewayEvents>(name: Name, listener: (...event: GatewayEvents[Name]) => void): this {
     this.#events.on(name, listener as never);
     return this;
@@ -257,6 +271,7 @@ export class Gateway implements AsyncDisposable {
 
   async #close(timeoutMs: number): Promise<Leftover> {
     this.#room.close();
+    this.#endMetrics();
     if (this.#delivery === undefined) return { leaves: 0, oldestAtMs: undefined };
     const { outbox } = this.#settings;
     let left: Leftover = { leaves: 0, oldestAtMs: undefined };

@@ -1,0 +1,46 @@
+import type { GatewayStats } from '../../src/gateway/stats.ts';
+
+/** Every number is another one, so that a number in the wrong place shows. */
+export const BUSY: GatewayStats = {
+  outbox: 'journal',
+  queuedLeaves: 101,
+  queuedBatches: 102,
+  oldestAgeMs: 103_500,
+  deadLeaves: 104,
+  inFlightBatches: 105,
+  blockedSubmits: 106,
+  submittedLeaves: 107,
+  rejectedLeaves: 108,
+  anchoredLeaves: 109,
+  anchoredBatches: 110,
+  refusedLeaves: 111,
+  attempts: 112,
+  retries: 113,
+  splits: 114,
+  alarms: 115,
+  awaySinceMs: 1_700_000_116_250,
+  isStopped: true,
+  lastError: { atMs: 1_700_000_117_750, code: 'UNAVAILABLE', message: 'no connection established' },
+};
+
+export const IDLE: GatewayStats = {
+  outbox: 'memory',
+  queuedLeaves: 0,
+  queuedBatches: 0,
+  oldestAgeMs: 0,
+  deadLeaves: 0,
+  inFlightBatches: 0,
+  blockedSubmits: 0,
+  submittedLeaves: 0,
+  rejectedLeaves: 0,
+  anchoredLeaves: 0,
+  anchoredBatches: 0,
+  refusedLeaves: 0,
+  attempts: 0,
+  retries: 0,
+  splits: 0,
+  alarms: 0,
+  awaySinceMs: undefined,
+  isStopped: false,
+  lastError: undefined,
+};
