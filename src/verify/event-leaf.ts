@@ -24,7 +24,7 @@ const UTF8 = new TextEncoder();
  * ```ts
  * import { leafOf, verifyReceipt } from 'quartermaster/verify';
  *
- * const verdict = verifyReceipt(receipt, { leaf: leafOf(row.event, row.salt), anchorId: row.anchor_id }, { keys });
+ * const verdict = verifyReceipt(receipt, { leaf: leafOf(row.event, row.salt), anchorId: row.anchor_id }, { logKeys });
  * ```
  */
 export function leafOf(event: object, salt: Uint8Array): Uint8Array {
