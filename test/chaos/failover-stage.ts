@@ -53,7 +53,7 @@ export class FailoverStage {
   /** The same, but for a note of everything that it signs. */
   startRecordingServer(): Promise<ServerProcess> {
     const file = signaturesFile(this.#signatures, this.#servers.length);
-    return this.startServer({ program: RECORDING, environment: { [SIGNATURES_FILE]: file } });
+    return this.startServer({ program: [RECORDING], environment: { [SIGNATURES_FILE]: file } });
   }
 
   /** Of a log that recording servers served: every head that was ever signed, and told or not, is stored. */

@@ -28,8 +28,8 @@ export interface ServerProcessOptions {
   readonly databaseUrl: string;
   readonly seed?: Uint8Array;
   readonly environment?: Readonly<Record<string, string>>;
-  /** What to run instead of `quartermaster serve`. */
-  readonly program?: string;
+  /** What to run instead of this checkout's `quartermaster serve`: a script and its arguments. */
+  readonly program?: readonly string[];
 }
 
 /** `quartermaster serve`, the real program, once it says that it serves. @throws where it ends before that */
@@ -43,10 +43,7 @@ export async function startServerProcess(options: ServerProcessOptions): Promise
     QUARTERMASTER_NAMED_STATEMENTS: String(NAMED_STATEMENTS),
     ...options.environment,
   };
-  const { child, ended, firstOutput } = spawnServe(
-    environment,
-    options.program === undefined ? SERVE : [options.program],
-  );
+  const { child, ended, firstOutput } = spawnServe(environment, options.program ?? SERVE);
   const address = await Promise.race([
     firstOutput(/"address":"([^"]+)".*"msg":"serving"/),
     ended.then(({ code, stdout, stderr }) => {
