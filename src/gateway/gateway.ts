@@ -45,6 +45,9 @@ export interface Leftover {
 
 const MAX_EVENT_ID_LENGTH = 1_024;
 const CLOSE_TIMEOUT_MS = 10_000;
+/** Waits between tries to open the outbox. */
+const FIRST_REOPENING_MS = 250;
+const LAST_REOPENING_MS = 15_000;
 
 /** Brings the digests of events to a notary, whatever happens. Made by {@link createGateway}. */
 export class Gateway implements AsyncDisposable {
@@ -57,7 +60,9 @@ export class Gateway implements AsyncDisposable {
   readonly #link: NotaryLink | undefined;
   readonly #delivery: Delivery | undefined;
   readonly #elsewhere: ElsewhereWatch | undefined;
-  readonly #opened: Promise<void>;
+  /** the newest try to open the outbox */
+  #opened: Promise<void> = Promise.resolve();
+  #cancelReopening: (() => void) | undefined;
   readonly #keepsLeaves: boolean;
   readonly #endMetrics: () => void;
   #isOpen = false;
@@ -73,7 +78,6 @@ export class Gateway implements AsyncDisposable {
     this.#endMetrics = meter === undefined ? () => {} : observe(meter, () => this.stats());
     if (clusterId === undefined) {
       log.info({}, 'anchoring is disabled: clusterId is empty');
-      this.#opened = Promise.resolve();
       return;
     }
     const link = environment.connect?.() ?? new GrpcLink(settings);
@@ -89,13 +93,12 @@ export class Gateway implements AsyncDisposable {
     this.#link = link;
     this.#delivery = delivery;
     this.#elsewhere = new ElsewhereWatch({ ...settings, clusterId }, environment, this.#handles, link, trust);
-    this.#opened = this.#open(clusterId, trust, delivery);
-    // Whoever submits is told; a gateway that nobody uses must not end the process.
-    this.#opened.catch(() => {});
+    this.#tryToOpen(FIRST_REOPENING_MS, () => this.#open(clusterId, trust, delivery));
   }
 
   /**
-   * Resolves when the outbox is open. `submit` waits for it by itself; a program that wants to fail at start awaits it.
+   * Resolves when the outbox is open. `submit` waits for it by itself; a program that wants to fail at start awaits it. Where the
+   * outbox cannot be opened it is tried again, and `submit` rejects until it can.
    *
    * @throws {GatewayError} OUTBOX_IN_USE, OUTBOX_FAILED; VerificationError where the kept checkpoint is not of the pinned keys
    */
@@ -254,6 +257,19 @@ export class Gateway implements AsyncDisposable {
     return this;
   }
 
+  /** A database that starts after its gateway, a predecessor that still closes its journal: both pass. */
+  #tryToOpen(delayMs: number, open: () => Promise<void>): void {
+    this.#opened = open();
+    // Whoever submits is told; a gateway that nobody uses must not end the process.
+    this.#opened.catch((error: unknown) => {
+      this.#said('opening the outbox', error);
+      if (!(error instanceof GatewayError) || this.#closing !== undefined) return;
+      this.#cancelReopening = this.#environment.after(delayMs, () =>
+        this.#tryToOpen(Math.min(2 * delayMs, LAST_REOPENING_MS), open),
+      );
+    });
+  }
+
   async #open(clusterId: string, trust: Trust, delivery: Delivery): Promise<void> {
     const { outbox, log, etcdRevision } = this.#settings;
     const { now, newRequestId, reached } = this.#environment;
@@ -272,6 +288,7 @@ export class Gateway implements AsyncDisposable {
   async #close(timeoutMs: number): Promise<Leftover> {
     this.#room.close();
     this.#endMetrics();
+    this.#cancelReopening?.();
     if (this.#delivery === undefined) return { leaves: 0, oldestAtMs: undefined };
     const { outbox } = this.#settings;
     let left: Leftover = { leaves: 0, oldestAtMs: undefined };

@@ -95,7 +95,7 @@ export interface Outbox {
   readonly isShared: boolean;
 
   /**
-   * Called once, before anything else. Whatever an earlier process had sealed comes back from `take`, as it was.
+   * Called before anything else, once, and again only where it has failed. Whatever an earlier process had sealed comes back from `take`, as it was.
    *
    * @returns the newest checkpoints kept by `settle`, at most one for each origin
    * @throws {GatewayError} OUTBOX_IN_USE, OUTBOX_FAILED

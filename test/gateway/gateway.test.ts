@@ -2,7 +2,8 @@ import { status } from '@grpc/grpc-js';
 import { afterEach, describe, expect, jest, test } from '@jest/globals';
 import type { AnchoredBatch } from '../../src/gateway/anchored.ts';
 import { createGatewayIn } from '../../src/gateway/create-gateway.ts';
-import { realEnvironment } from '../../src/gateway/environment.ts';
+import { type Environment, realEnvironment } from '../../src/gateway/environment.ts';
+import { GatewayError } from '../../src/gateway/error.ts';
 import type { Gateway } from '../../src/gateway/gateway.ts';
 import { memoryOutbox } from '../../src/gateway/memory-outbox.ts';
 import type { Alarm, GatewayOptions } from '../../src/gateway/options.ts';
@@ -16,9 +17,13 @@ afterEach(async () => {
   for (const gateway of gateways.splice(0)) await gateway.close({ timeoutMs: 1 });
 });
 
-function open(link: MemoryLink, options: Partial<GatewayOptions> = {}): Gateway {
+function open(
+  link: MemoryLink,
+  options: Partial<GatewayOptions> = {},
+  environment: Environment = realEnvironment,
+): Gateway {
   const gateway = createGatewayIn(
-    { ...realEnvironment, connect: () => link },
+    { ...environment, connect: () => link },
     {
       endpoint: 'nowhere:1',
       clusterId: CLUSTER_ID,
@@ -327,6 +332,27 @@ describe('a gateway', () => {
       ['event-1', 'sealed'],
       ['event-2', 'queued'],
     ]);
+  });
+
+  test('opens its outbox as soon as that is possible, and refuses leaves until then', async () => {
+    const link = new MemoryLink(CLUSTER_ID);
+    const outbox = memoryOutbox();
+    const opening = outbox.open.bind(outbox);
+    let tries = 0;
+    outbox.open = async (context) => {
+      if (++tries < 3) throw new GatewayError('OUTBOX_FAILED', 'the database is not there yet');
+      return opening(context);
+    };
+    const environment = {
+      ...realEnvironment,
+      after: (_ms: number, run: () => void) => realEnvironment.after(1, run),
+    };
+    const gateway = open(link, { outbox }, environment);
+    await expect(gateway.ready).rejects.toMatchObject({ code: 'OUTBOX_FAILED' });
+    await expect(gateway.submit(leafOf(1))).rejects.toMatchObject({ code: 'OUTBOX_FAILED' });
+    while (tries < 3) await new Promise(setImmediate);
+    await (await gateway.submit(leafOf(2))).anchored;
+    expect(anchoredNumbers(link)).toEqual([2]);
   });
 
   test('a listener that throws hurts nobody', async () => {
