@@ -63,23 +63,25 @@ export function eventsNames({ table, schema, columns = {}, only = {} }: EventsOp
   };
 }
 
+const COLUMN_OPTIONS: ReadonlySet<string> = new Set(['eventId', 'notarized', 'anchorId', 'leafIndex']);
+
 /** @returns what is wrong, each with the name of the option */
 export function faultsOfEvents(events: EventsOptions): string[] {
   if (typeof events !== 'object' || events === null) return ['events must be an object'];
   const { table, schema, columns = {}, only = {} } = events;
-  const names: Record<string, unknown> = { 'events.table': table };
-  if (schema !== undefined) names['events.schema'] = schema;
+  const faults: string[] = [];
+  const check = (option: string, name: unknown): void => {
+    const fault = faultOfIdentifier(name);
+    if (fault !== undefined) faults.push(`${option} ${fault}`);
+  };
+  check('events.table', table);
+  if (schema !== undefined) check('events.schema', schema);
   for (const [option, column] of Object.entries(columns)) {
-    if (!['eventId', 'notarized', 'anchorId', 'leafIndex'].includes(option))
-      names[`events.columns.${option}, which is no option,`] = column;
+    if (!COLUMN_OPTIONS.has(option)) faults.push(`events.columns.${option} is no option`);
     else if (column !== undefined && !(option === 'notarized' && column === false))
-      names[`events.columns.${option}`] = column;
+      check(`events.columns.${option}`, column);
   }
   for (const column of Object.keys(only))
-    names[`a column of events.only, ${JSON.stringify(column)},`] = column;
-  return Object.entries(names).flatMap(([option, name]) => {
-    if (option.includes('no option')) return [option.replace(/,$/, '')];
-    const fault = faultOfIdentifier(name);
-    return fault === undefined ? [] : [`${option} ${fault}`];
-  });
+    check(`a column of events.only, ${JSON.stringify(column)},`, column);
+  return faults;
 }

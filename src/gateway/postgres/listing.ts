@@ -32,9 +32,9 @@ export class Listing {
         'list dead letters',
         `SELECT ${BATCH_COLUMNS}, first_sequence::text AS first_sequence, ${epochMs('buried_at')} AS buried_at_ms,
   refusal_status, refusal_reason, refusal_message
-FROM ${this.#names.batches}
+FROM ${this.#names.batches} AS batch
 WHERE buried_at IS NOT NULL AND (buried_at, first_sequence) > (to_timestamp($1::bigint / 1000.0), $2::bigint)
-ORDER BY buried_at, first_sequence LIMIT ${BATCHES_PAGE}`,
+ORDER BY batch.buried_at, batch.first_sequence LIMIT ${BATCHES_PAGE}`,
         last,
       );
       for (const row of rows) {
@@ -104,9 +104,9 @@ WHERE buried_at IS NOT NULL AND int8range(first_sequence, last_sequence, '[]') &
       const rows = await this.#database.run(
         'list sealed batches',
         `SELECT ${BATCH_COLUMNS}, first_sequence::text AS first_sequence, buried_at IS NOT NULL AS is_dead
-FROM ${this.#names.batches}
+FROM ${this.#names.batches} AS batch
 WHERE first_sequence > $1::bigint AND (extract(epoch FROM sealed_at) * 1000000)::bigint ${sealed} $2::bigint
-ORDER BY first_sequence LIMIT ${BATCHES_PAGE}`,
+ORDER BY batch.first_sequence LIMIT ${BATCHES_PAGE}`,
         [last, startUs],
       );
       for (const row of rows) {
@@ -125,7 +125,7 @@ ORDER BY first_sequence LIMIT ${BATCHES_PAGE}`,
       const rows = await this.#database.run(
         'list what is queued',
         `SELECT sequence::text AS sequence, encode(leaf, 'hex') AS leaf, event_id, ${epochMs('enqueued_at')} AS enqueued_at_ms
-FROM ${this.#names.leaves} WHERE sequence > $1::bigint ORDER BY sequence LIMIT ${LEAVES_PAGE}`,
+FROM ${this.#names.leaves} AS queued WHERE sequence > $1::bigint ORDER BY queued.sequence LIMIT ${LEAVES_PAGE}`,
         [last],
       );
       for (const row of rows) {
