@@ -31,9 +31,10 @@ export interface OutboxStore {
 
 export const silentLog: GatewayLogger = { info() {}, warn() {}, error() {} };
 
+let requests = 0;
+
 /** What a gateway would tell its outbox; the clock stands still, request_ids are counted. */
 export function contextOf(given: Partial<OutboxContext> = {}): OutboxContext {
-  let requests = 0;
   return {
     clusterId: CLUSTER_ID,
     now: () => 1_700_000_000_000,
