@@ -65,13 +65,13 @@ class MemoryOutbox implements Outbox {
     return { checkpoints: [] };
   }
 
-  append(leaf: Uint8Array, eventId: string | undefined): Promise<number> {
+  append(leaf: Uint8Array, eventId: string | undefined): number | Promise<number> {
     if (this.#unsealed.length + this.#sealedLeaves + this.#deadLeaves >= this.#maxLeaves) {
       return Promise.reject(
         new GatewayError('OUTBOX_FULL', `the outbox holds ${this.#maxLeaves} leaves, as many as it may`),
       );
     }
-    return Promise.resolve(this.#unsealed.push(leaf, eventId, this.#opened().now()));
+    return this.#unsealed.push(leaf, eventId, this.#opened().now());
   }
 
   async take(maxLeaves: number, mayBePartial: boolean): Promise<SealedBatch | undefined> {

@@ -103,12 +103,13 @@ export interface Outbox {
   open(context: OutboxContext): Promise<{ readonly checkpoints: readonly string[] }>;
 
   /**
-   * Takes a leaf. Resolves when it is as safe as this outbox promises, with its sequence: later ones are higher.
+   * Takes a leaf, and gives its sequence: later ones are higher. A promise of it resolves when the leaf is as safe as this outbox
+   * promises; what is so at once may be given as a number.
    *
    * @param leaf 32 bytes; copied, the caller may reuse them
    * @throws {GatewayError} OUTBOX_FULL, OUTBOX_FAILED: the leaf was not taken
    */
-  append(leaf: Uint8Array, eventId: string | undefined): Promise<number>;
+  append(leaf: Uint8Array, eventId: string | undefined): number | Promise<number>;
 
   /**
    * The next batch to send, oldest first: one that is sealed and that nobody has in hand, else a new one of the oldest leaves,

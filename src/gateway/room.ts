@@ -1,6 +1,7 @@
 import { GatewayError } from './error.ts';
+import type { Outbox } from './outbox.ts';
 
-type Append = (leaf: Uint8Array, eventId: string | undefined) => Promise<number>;
+type Append = Outbox['append'];
 
 interface Waiting {
   readonly leaf: Uint8Array;
@@ -28,7 +29,7 @@ export class Room {
   }
 
   /** @throws {GatewayError} OUTBOX_FULL, OUTBOX_FAILED, CLOSED */
-  append(leaf: Uint8Array, eventId: string | undefined): Promise<number> {
+  append(leaf: Uint8Array, eventId: string | undefined): number | Promise<number> {
     if (!this.#blocks) return this.#append(leaf, eventId);
     // Who comes later does not get in before those who wait.
     return this.#waiting.length > 0 ? this.#wait(leaf, eventId) : this.#appendOrWait(leaf, eventId);
