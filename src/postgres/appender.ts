@@ -8,7 +8,7 @@ import {
 } from '../notary/storage.ts';
 import { type PackedAppend, packAppend, sendAppend } from './append.ts';
 import type { Connection, Connections, Statement } from './connection-pool.ts';
-import { findEntriesByRequestId } from './entry-reader.ts';
+import { findKnownRequestIds } from './entry-reader.ts';
 import { readLog, readStoredTiles } from './log-reader.ts';
 import { appendFailure, isFromDatabase, uncommittedFailure } from './sql-state.ts';
 
@@ -76,16 +76,15 @@ async function lockLog(
   clusterId: string,
   { fromSize, requestIds }: LockedQuestion,
 ): Promise<LockedLog | undefined> {
-  const [, , snapshot, known, [tile]] = await Promise.all([
+  const [, , snapshot, knownRequestIds, [tile]] = await Promise.all([
     connection.control('BEGIN'),
     connection.query(LOCK_CLUSTER, [clusterId]),
     // Statements of their own: each sees what was committed before the lock was given.
     readLog(connection, clusterId),
-    findEntriesByRequestId(connection, clusterId, requestIds),
+    findKnownRequestIds(connection, clusterId, requestIds),
     readStoredTiles(connection, [{ clusterId, level: 0, first: fromSize, count: MAX_CATCH_UP }]),
   ]);
   if (snapshot === undefined) return undefined;
-  const knownRequestIds = new Set(known.flatMap(({ requestId }) => requestId ?? []));
   return { ...snapshot, knownRequestIds, newRecordHashes: tile?.hashes ?? new Uint8Array() };
 }
 

@@ -27,6 +27,19 @@ CROSS JOIN LATERAL (
 ) found`,
 };
 
+/** The same lookup, of nothing else that a row holds: a damaged row must not keep a group out whose others are new. */
+export const KNOWN_REQUEST_IDS: Statement = {
+  name: 'qm_known_request_ids_1',
+  text: `
+SELECT found.request_id
+FROM unnest($2::uuid[]) AS given(id)
+CROSS JOIN LATERAL (
+  SELECT a.request_id FROM anchors a
+  WHERE a.cluster_id = $1 AND a.request_id BETWEEN given.id AND given.id
+  ORDER BY a.request_id LIMIT 1
+) found`,
+};
+
 export interface AnchorName {
   readonly anchorId: string;
   /** undefined: in any cluster. */
@@ -64,6 +77,17 @@ export async function findEntriesByRequestId(
 ): Promise<readonly Entry[]> {
   if (requestIds.length === 0) return [];
   return (await connection.query<EntryRow>(FIND_BY_REQUEST_ID, [clusterId, requestIds])).map(toEntry);
+}
+
+/** Those that are anchored. */
+export async function findKnownRequestIds(
+  connection: Connection,
+  clusterId: string,
+  requestIds: readonly string[],
+): Promise<ReadonlySet<string>> {
+  if (requestIds.length === 0) return new Set();
+  const rows = await connection.query<{ request_id: string }>(KNOWN_REQUEST_IDS, [clusterId, requestIds]);
+  return new Set(rows.map((row) => row.request_id));
 }
 
 export async function listEntries(

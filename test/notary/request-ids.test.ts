@@ -1,4 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
+import { StorageError } from '../../src/notary/storage.ts';
 import { codeOf, until, World } from './world.ts';
 
 const start = async (options: Parameters<World['replica']>[0] = {}) => {
@@ -134,6 +135,31 @@ describe('a request id that is anchored already', () => {
     expect(again).toMatchObject({ anchorId: first.anchorId, replayed: true });
     expect(others.every(({ replayed }) => !replayed)).toBe(true);
     expect(world.database.entriesOf(clusterId)).toHaveLength(6);
+    await world.expectSound();
+  });
+
+  // Seen red (LOG_CORRUPT for the whole group) when all request ids of a group were looked up in one go or not at all, and
+  // (tried and refused for ever) when a request id whose row could not be read was taken for a new one.
+  test('in a row that is damaged fails its own caller alone, each time, and is not anchored again', async () => {
+    const { world, replica, clusterId } = await start();
+    const given = () => ({ requestId: crypto.randomUUID(), packedLeaves: world.leaves(2) });
+    const [damaged, sound] = [given(), given()];
+    for (const more of [damaged, sound]) await world.anchor(replica, clusterId, more);
+    replica.storage.around('findEntriesByRequestId', async (proceed, _clusterId, requestIds) => {
+      if (requestIds.includes(damaged.requestId)) throw new StorageError('CORRUPT', 'a stored root is short');
+      return proceed();
+    });
+    for (let round = 1; round <= 2; round++) {
+      const failing = codeOf(world.anchor(replica, clusterId, damaged));
+      const replaying = world.anchor(replica, clusterId, sound);
+      const others = Array.from({ length: 9 }, (_, i) =>
+        world.anchor(replica, clusterId, i % 3 === 0 ? {} : given()),
+      );
+      expect(await failing).toBe('LOG_CORRUPT');
+      expect((await replaying).replayed).toBe(true);
+      expect((await Promise.all(others)).every(({ replayed }) => !replayed)).toBe(true);
+      expect(world.database.entriesOf(clusterId)).toHaveLength(2 + 9 * round);
+    }
     await world.expectSound();
   });
 

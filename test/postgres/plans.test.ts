@@ -20,6 +20,7 @@ const EXPECTED: readonly (readonly [Statement, readonly string[]])[] = [
   [logReader.READ_TILES, ['anchors_pkey', 'log_nodes_pkey']],
   [entryReader.FIND_BY_ANCHOR_ID, ['anchors_anchor_id_idx']],
   [entryReader.FIND_BY_REQUEST_ID, ['anchors_request_id_key']],
+  [entryReader.KNOWN_REQUEST_IDS, ['anchors_request_id_key']],
   [entryReader.FIRST_SINCE, ['anchors_pkey', 'heads_pkey']],
   [entryReader.READ_BATCHES, ['anchor_leaves_default_pkey']],
 ];

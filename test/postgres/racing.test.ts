@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import type { Head } from '../../src/notary/storage.ts';
 import { createPostgresStorage, type PostgresStorage } from '../../src/postgres/storage.ts';
+import { TamperingOwner } from '../integration/tampering-owner.ts';
 import { openTestDatabase, type TestDatabase } from '../support/database.ts';
 import { NAMED_STATEMENTS } from '../support/pgbouncer.ts';
 import { withClient } from '../support/postgres-template.ts';
@@ -103,6 +104,27 @@ describe('appendLocked', () => {
       });
       expect(outcome).toEqual(round === 0 ? { kind: 'appended' } : { kind: 'refused', knownRequestIds: [] });
     }
+  });
+
+  // Seen red (CORRUPT, for everybody of the group) when whole rows were read to learn which request ids are known.
+  test('knows the request id of a row that cannot be read', async () => {
+    const { storage } = database;
+    const { clusterId, head } = await buildLog(storage);
+    const requestId = randomUUID();
+    const group = groupAfter(clusterId, head, [{ requestId }]);
+    expect(await storage.append(group)).toEqual({ kind: 'appended' });
+    // The constraint allows more leaves than an anchor can have.
+    const damage = 'UPDATE anchors SET leaf_count = 2147483647 WHERE cluster_id = $1';
+    await new TamperingOwner(database).change('anchors', damage, [clusterId]);
+    await expect(storage.findEntriesByRequestId(clusterId, [requestId])).rejects.toMatchObject({
+      code: 'CORRUPT',
+    });
+    const wanted = { fromSize: 0, requestIds: [requestId, randomUUID()] };
+    const outcome = await storage.appendLocked(clusterId, wanted, (locked) => {
+      expect([...locked.knownRequestIds]).toEqual([requestId]);
+      return groupAfter(clusterId, locked.head);
+    });
+    expect(outcome).toEqual({ kind: 'appended' });
   });
 
   // Seen red when the log was read by the statement that waits for the lock: it sees what was there before the wait.
