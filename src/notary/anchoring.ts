@@ -6,10 +6,10 @@ import { NotaryError } from './error.ts';
 import type { AnchorToSequence } from './group-commit.ts';
 import { checkKnownCheckpoint, readCheckpoint } from './known-checkpoint.ts';
 import type { OpenLog, OpenLogs } from './open-logs.ts';
-import { proveRecord } from './receipts.ts';
-import { cancelled, notActive } from './refusal.ts';
+import { pastTheEnd, proveRecord } from './receipts.ts';
+import { cancelled, databaseAway, notActive } from './refusal.ts';
 import type { AnchorAnswer, Submission } from './service.ts';
-import type { Entry, Head, Storage, StoredBatch } from './storage.ts';
+import { type Entry, type Head, type Storage, StorageError, type StoredBatch } from './storage.ts';
 import { readAnchorRecord } from './stored-entry.ts';
 
 /** Leaves above this are stored first and alone, so that a big batch does not hold up the group commit of small ones. */
@@ -127,18 +127,31 @@ export class Anchoring {
     knownSize: number | undefined,
   ): Promise<AnchorAnswer> {
     const record = readAnchorRecord(entry, log.clusterId);
+    let answer: AnchorAnswer;
+    try {
+      const head = await log.newestHead(Math.max(entry.logIndex + 1, knownSize ?? 0));
+      if (head.size <= entry.logIndex) throw pastTheEnd(log, entry, head);
+      answer = await this.#answer(log, entry, head, knownSize, true);
+    } catch (error) {
+      throw isCorrupt(error) && (await this.#isGone(log, entry)) ? databaseAway(error) : error;
+    }
     const same =
       record.leafCount === asked.leafCount &&
       record.etcdRevision === asked.etcdRevision &&
       equalHashes(record.root, asked.root);
-    if (!same) {
-      throw new NotaryError(
-        'REQUEST_ID_REUSED',
-        `request_id ${asked.requestId} made anchor ${entry.anchorId} of other content; use a new request_id for new leaves`,
-      );
-    }
-    const head = await log.newestHead(Math.max(entry.logIndex + 1, knownSize ?? 0));
-    return this.#answer(log, entry, head, knownSize, true);
+    // Only now, since a row that is not proven may be gone again, and the request id free.
+    if (same) return answer;
+    throw new NotaryError(
+      'REQUEST_ID_REUSED',
+      `request_id ${asked.requestId} made anchor ${entry.anchorId} of other content; use a new request_id for new leaves`,
+    );
+  }
+
+  /** Seen is not durable: whether a failover took back the row that a replay was to be answered from. */
+  async #isGone({ clusterId }: ClusterLog, { requestId, logIndex, recordHash }: Entry): Promise<boolean> {
+    if (requestId === undefined) return false;
+    const [stored] = await this.#dependencies.storage.findEntriesByRequestId(clusterId, [requestId]);
+    return stored?.logIndex !== logIndex || !equalHashes(stored.recordHash, recordHash);
   }
 
   async #answer(
@@ -159,4 +172,10 @@ export class Anchoring {
     const { anchorId = '', leafCount, record, logIndex } = entry;
     return { anchorId, leafCount, record, logIndex, checkpoint, recordPath, consistencyPath, replayed };
   }
+}
+
+function isCorrupt(error: unknown): boolean {
+  return error instanceof NotaryError
+    ? error.code === 'LOG_CORRUPT'
+    : error instanceof StorageError && error.code === 'CORRUPT';
 }

@@ -2,7 +2,7 @@ import type { TreeHasher } from '../merkle/index.ts';
 import type { ClusterLog } from './cluster-log.ts';
 import { NotaryError } from './error.ts';
 import type { OpenLogs } from './open-logs.ts';
-import { checkLeafIndex, proveLeaves, proveRecord } from './receipts.ts';
+import { checkLeafIndex, pastTheEnd, proveLeaves, proveRecord } from './receipts.ts';
 import type {
   AnchorPage,
   AnchorQuery,
@@ -173,10 +173,7 @@ export class Reading {
   async #headCovering(log: ClusterLog, logIndex: number): Promise<Head> {
     const head = await log.newestHead(logIndex + 1);
     if (head.size > logIndex) return head;
-    throw new NotaryError(
-      'LOG_CORRUPT',
-      `entry ${logIndex} of cluster ${log.clusterId} is past the end of the log, which has ${head.size} entries`,
-    );
+    throw pastTheEnd(log, { logIndex }, head);
   }
 }
 

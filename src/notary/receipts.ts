@@ -76,6 +76,18 @@ export async function proveRecord(
   return { record, logIndex, recordPath: path };
 }
 
+/** What an entry is that no stored head covers. */
+export function pastTheEnd(
+  { clusterId }: ClusterLog,
+  { logIndex }: Pick<Entry, 'logIndex'>,
+  { size }: Pick<Head, 'size'>,
+): NotaryError {
+  return new NotaryError(
+    'LOG_CORRUPT',
+    `entry ${logIndex} of cluster ${clusterId} is past the end of the log, which has ${size} entries`,
+  );
+}
+
 /** @throws NotaryError LEAF_INDEX_OUT_OF_RANGE */
 export function checkLeafIndex({ anchorId, leafCount }: Entry, leafIndex: number): void {
   if (leafIndex < leafCount) return;

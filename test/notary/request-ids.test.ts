@@ -163,6 +163,36 @@ describe('a request id that is anchored already', () => {
     await world.expectSound();
   });
 
+  // Seen red (an INTERNAL error, LOG_CORRUPT, REQUEST_ID_REUSED) when whatever a replay stumbled over was what it answered.
+  test.each([
+    ['gone', 'the same content'],
+    ['gone', 'other content'],
+    ['taken by another anchor', 'the same content'],
+    ['taken by another anchor', 'other content'],
+  ])(
+    'whose row is taken back before it is durable is UNAVAILABLE once, if the place is %s and the retry brings %s',
+    async (place, content) => {
+      const { world, replica, clusterId } = await start();
+      await world.anchor(replica, clusterId);
+      const more = { requestId: crypto.randomUUID(), packedLeaves: world.leaves(2) };
+      const crashing = world.replica();
+      crashing.storage.once('append', async (_proceed, group) => {
+        world.database.append(group, false);
+        return new Promise(() => {});
+      });
+      expect(await codeOf(world.anchor(crashing, clusterId, more))).toBe('OUTCOME_UNKNOWN');
+      replica.storage.once('confirmDurable', async (proceed) => {
+        world.database.failOver();
+        if (place !== 'gone') await world.anchor(world.replica(), clusterId);
+        return proceed();
+      });
+      const retry = content === 'other content' ? { ...more, packedLeaves: world.leaves(3) } : more;
+      expect(await codeOf(world.anchor(replica, clusterId, retry))).toBe('STORAGE_UNAVAILABLE');
+      expect((await world.anchor(replica, clusterId, retry)).replayed).toBe(false);
+      await world.expectSound();
+    },
+  );
+
   test('may be used in another cluster for something else', async () => {
     const { world, replica, clusterId } = await start();
     const { clusterId: other } = await world.cluster(replica);
