@@ -125,6 +125,7 @@ export class Connection {
   readonly #client: pg.PoolClient;
   readonly #options: Pick<ConnectionPoolOptions, 'namedStatements' | 'answerTimeoutMs'>;
   readonly #observer: Observer;
+  #answerTimeoutMs: number;
   readonly #onNotice = (notice: {
     readonly code?: string | undefined;
     readonly message?: string | undefined;
@@ -146,6 +147,7 @@ export class Connection {
   ) {
     this.#client = client;
     this.#options = options;
+    this.#answerTimeoutMs = options.answerTimeoutMs;
     this.#observer = observer;
     client.on('notice', this.#onNotice);
   }
@@ -191,6 +193,12 @@ export class Connection {
     return warning;
   }
 
+  /** Waits longer for the answers to the statements that follow, until it is released. @returns how long, in ms */
+  extendAnswerTimeout(byMs: number): number {
+    this.#answerTimeoutMs += byMs;
+    return this.#answerTimeoutMs;
+  }
+
   /** Not to be used again, although it works. */
   giveUp(): void {
     this.#usable = false;
@@ -204,7 +212,7 @@ export class Connection {
   }
 
   async #guard<T>(result: Promise<T>): Promise<T> {
-    const { answerTimeoutMs } = this.#options;
+    const answerTimeoutMs = this.#answerTimeoutMs;
     const { promise: late, reject } = Promise.withResolvers<never>();
     const timer = setTimeout(() => {
       this.#silent = true;

@@ -1,5 +1,6 @@
 import { type Storage, StorageError } from '../notary/storage.ts';
 import { append, appendLocked } from './appender.ts';
+import { storeBatch } from './batch-store.ts';
 import { BytesUnderWay } from './bytes-under-way.ts';
 import { checkDatabase, type DatabaseCheck, type DatabaseCheckOptions } from './check.ts';
 import { changeState, insertCluster, listClusters, readCluster, readKeys } from './cluster-store.ts';
@@ -38,8 +39,9 @@ export interface PostgresStorageOptions {
   /** How long to wait for a connection, 5,000 by default. */
   readonly connectTimeoutMs?: number | undefined;
   /**
-   * How long to wait for the answer to a statement, 30,000 by default. Then its connection is given up; the statement is not
-   * cancelled, and what became of an append is found out on another connection.
+   * How long to wait for the answer to a statement, 30,000 by default, and for that to a big batch a second more for each MiB.
+   * Then its connection is given up; the statement is not cancelled, and what became of an append is found out on another
+   * connection.
    */
   readonly answerTimeoutMs?: number | undefined;
   /** Prepare statements once per connection, true by default. PgBouncer before 1.21 in transaction mode needs false. */
@@ -135,11 +137,11 @@ export function createPostgresStorage(options: PostgresStorageOptions): Postgres
     append: (group) => lineage.appending(() => append(writers, group)),
     appendLocked: (clusterId, wanted, build) =>
       lineage.appending(() => appendLocked(writers, clusterId, wanted, build)),
-    storeBatch: (clusterId, { anchorId, leaves, nodes }, signal) =>
-      batches.hold(leaves.length, signal, () =>
+    storeBatch: (clusterId, batch, signal) =>
+      batches.hold(batch.leaves.length, signal, () =>
         write(async (connection) => {
           signal.throwIfAborted();
-          await connection.query(STORE_BATCH, [clusterId, anchorId, leaves, nodes]);
+          await storeBatch(connection, clusterId, batch);
         }),
       ),
 
@@ -192,11 +194,6 @@ SELECT EXISTS (
   SELECT FROM heads WHERE cluster_id = $1 AND size BETWEEN $2::int8 AND $2 AND root = $3::bytea
 ) AS stored
 FROM clusters WHERE cluster_id = $1 FOR SHARE`,
-};
-
-export const STORE_BATCH: Statement = {
-  name: 'qm_store_batch_1',
-  text: 'INSERT INTO anchor_leaves (cluster_id, anchor_id, leaves, nodes) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING',
 };
 
 const PING: Statement = { name: 'qm_ping_1', text: 'SELECT pg_is_in_recovery() AS standby' };

@@ -8,7 +8,7 @@ export default {
   testMatch: [
     '<rootDir>/test/pgbouncer/*.test.ts',
     '<rootDir>/test/integration/*.test.ts',
-    '<rootDir>/test/postgres/(append|clusters|racing|reading).test.ts',
+    '<rootDir>/test/postgres/(append|batch-store|clusters|racing|reading).test.ts',
   ],
   testPathIgnorePatterns: [],
   globalTeardown: '<rootDir>/test/pgbouncer/global-teardown.ts',

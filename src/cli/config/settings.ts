@@ -164,7 +164,7 @@ export const SETTINGS = {
     placeholder: 'time',
     parse: durationBetween('1s', '10m'),
     description:
-      'How long to wait for the answer to a statement before its connection, and all that were silent since, are given up. What became of an append is then found out on a new one.',
+      'How long to wait for the answer to a statement before its connection, and all that were silent since, are given up. What became of an append is then found out on a new one. The leaves of a batch above 256 KiB have a second more for each MiB.',
   }),
   allowUnsafeDatabase: withDefault('false', {
     env: 'QUARTERMASTER_ALLOW_UNSAFE_DATABASE',
