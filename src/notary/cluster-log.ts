@@ -2,6 +2,7 @@ import { equalHashes, type TreeHasher } from '../merkle/index.ts';
 import type { Attempt } from './attempt.ts';
 import { CheckpointCache } from './checkpoint-cache.ts';
 import { NotaryError } from './error.ts';
+import { type Evidence, KnownState } from './known-state.ts';
 import type { LogEdge } from './log-edge.ts';
 import { LogKeys, sameHead } from './log-keys.ts';
 import type { LogReader } from './log-reader.ts';
@@ -29,12 +30,6 @@ export interface LogDependencies {
   readonly logger: Logger;
 }
 
-interface Evidence {
-  readonly to: 'recovering' | 'sealed';
-  readonly code: 'LOG_ROLLED_BACK' | 'LOG_FORKED';
-  readonly reason: string;
-}
-
 const FRESH_MS = 1000;
 /** How long a reader waits for the newest rows to be confirmed, where older ones will do. */
 const CONFIRM_PATIENCE_MS = 1000;
@@ -50,19 +45,17 @@ export class ClusterLog {
   readonly clusterId: string;
   readonly keys: LogKeys;
   readonly #dependencies: LogDependencies;
+  readonly #state: KnownState;
   readonly #memory: Memory;
   readonly #refreshing = new SharedRun(() => this.#refresh());
   readonly #confirming = new SharedRun(() => this.#confirm());
   readonly #checkpoints: CheckpointCache;
-  #cluster: Cluster;
   #edge: LogEdge;
   #tail: Head;
   #lastCreatedAtMs: number | undefined;
   #durable: Head | undefined;
   /** Whether the rows that are in view were found to contain what was acknowledged. */
   #agrees = true;
-  /** What the database could not be told yet. */
-  #undeclared: Evidence | undefined;
   /** When the tail was last known to be the newest head, on the monotonic clock. */
   #freshAtMs = Number.NEGATIVE_INFINITY;
 
@@ -70,7 +63,7 @@ export class ClusterLog {
     this.clusterId = snapshot.cluster.clusterId;
     this.keys = keys;
     this.#dependencies = dependencies;
-    this.#cluster = snapshot.cluster;
+    this.#state = new KnownState(dependencies.storage, dependencies.logger, snapshot.cluster);
     this.#edge = edge;
     this.#tail = snapshot.head;
     this.#lastCreatedAtMs = snapshot.lastCreatedAtMs;
@@ -93,11 +86,11 @@ export class ClusterLog {
   }
 
   get cluster(): Cluster {
-    return this.#cluster;
+    return this.#state.cluster;
   }
 
   get state(): ClusterState {
-    return this.#cluster.state;
+    return this.cluster.state;
   }
 
   /**
@@ -108,7 +101,7 @@ export class ClusterLog {
     return (
       this.state === 'active' &&
       this.#agrees &&
-      this.#undeclared === undefined &&
+      this.#state.undeclared === undefined &&
       this.#memory.acknowledged.size <= this.#tail.size
     );
   }
@@ -173,7 +166,7 @@ export class ClusterLog {
    * @returns false where it is not: `refresh` finds out why
    */
   extendLocked(locked: LockedLog, fromSize: number): boolean {
-    this.#noteCluster(locked.cluster);
+    this.#state.note(locked.cluster);
     const alreadyKnown = this.#tail.size - fromSize;
     return alreadyKnown >= 0 && this.#extend(locked, locked.newRecordHashes.subarray(alreadyKnown * 32));
   }
@@ -281,23 +274,11 @@ export class ClusterLog {
   }
 
   /**
-   * Changes the cluster's state on evidence against its log and says so loudly. Where the database cannot be told, this
-   * process takes no anchors, and declares it again whenever it reads the log.
+   * Changes the cluster's state on evidence against its log. Where the database cannot be told, this process takes no anchors,
+   * and declares it again whenever it reads the log.
    */
-  async declare(to: Evidence['to'], code: Evidence['code'], reason: string): Promise<NotaryError> {
-    const { storage, logger } = this.#dependencies;
-    logger.error({ clusterId: this.clusterId, state: to, reason: code, detail: reason }, `the log is ${to}`);
-    const from: ClusterState[] = to === 'sealed' ? ['active', 'frozen', 'recovering'] : ['active', 'frozen'];
-    try {
-      const changed = await storage.changeState({ clusterId: this.clusterId, from, to, reason });
-      if (changed !== undefined) this.#noteCluster(changed);
-      if (to === 'sealed' || this.#undeclared?.to === 'recovering') this.#undeclared = undefined;
-    } catch (cause) {
-      logger.error({ clusterId: this.clusterId, err: cause }, 'the state could not be stored');
-      if (this.#undeclared?.to !== 'sealed') this.#undeclared = { to, code, reason };
-      return new NotaryError(code, reason, { cause });
-    }
-    return new NotaryError(code, reason);
+  declare(to: Evidence['to'], code: Evidence['code'], reason: string): Promise<NotaryError> {
+    return this.#state.declare({ to, code, reason });
   }
 
   /** What this process signed and the stored log lacks, if anything: it forbids going on from `recovering`. */
@@ -318,10 +299,8 @@ export class ClusterLog {
     const acknowledged = this.#memory.acknowledged;
     const tail = this.#tail;
     const snapshot = await this.#readSnapshot();
-    if (this.#undeclared !== undefined) {
-      const { to, code, reason } = this.#undeclared;
-      throw await this.declare(to, code, reason);
-    }
+    const { undeclared } = this.#state;
+    if (undeclared !== undefined) throw await this.#state.declare(undeclared);
     if (snapshot.head.size < acknowledged.size) return this.#lostSomething(acknowledged);
     // An unacknowledged row that is gone again was never promised to anybody.
     const vanished = snapshot.head.size < tail.size;
@@ -336,7 +315,7 @@ export class ClusterLog {
   async #readSnapshot(): Promise<LogSnapshot> {
     const snapshot = await this.#dependencies.storage.readLog(this.clusterId);
     if (snapshot === undefined) throw this.#corrupt('the cluster is no longer in the database');
-    this.#noteCluster(snapshot.cluster);
+    this.#state.note(snapshot.cluster);
     return snapshot;
   }
 
@@ -346,8 +325,7 @@ export class ClusterLog {
     await this.#replaceView(snapshot);
     if (await this.#contains(acknowledged)) return this.#consistent(snapshot);
     const { cluster, head } = snapshot;
-    // What took rows back may have taken back the state as well.
-    this.#cluster = cluster;
+    this.#state.rewindTo(cluster);
     this.#memory.rewindTo(cluster);
     // Declared already: reads go on from what is stored, and the memory stays for whoever wants to thaw. What another server
     // declared, for a reason of its own, does not say what this one knows to be lost.
@@ -375,7 +353,7 @@ export class ClusterLog {
 
   async #declareLoss(...evidence: Parameters<ClusterLog['declare']>): Promise<NotaryError> {
     const error = await this.declare(...evidence);
-    if (this.state === 'recovering') this.#memory.declared(this.#cluster);
+    if (this.state === 'recovering') this.#memory.declared(this.cluster);
     return error;
   }
 
@@ -413,10 +391,6 @@ export class ClusterLog {
     if (head.size <= this.#tail.size && (this.#durable === undefined || this.#durable.size < head.size))
       this.#durable = head;
     this.#memory.acknowledge(head);
-  }
-
-  #noteCluster(cluster: Cluster): void {
-    if (cluster.stateVersion >= this.#cluster.stateVersion) this.#cluster = cluster;
   }
 
   #corrupt(what: string): NotaryError {
