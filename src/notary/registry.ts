@@ -102,7 +102,11 @@ export class ClusterRegistry {
     );
   }
 
-  /** @throws NotaryError CLUSTER_NOT_FOUND, INVALID_ARGUMENT, THAW_REFUSED, CLUSTER_SEALED, LOG_FORKED, LOG_ROLLED_BACK */
+  /**
+   * From `recovering` back to what the cluster was before, active or frozen; from `frozen` to active.
+   *
+   * @throws NotaryError CLUSTER_NOT_FOUND, INVALID_ARGUMENT, THAW_REFUSED, CLUSTER_SEALED, LOG_FORKED, LOG_ROLLED_BACK
+   */
   async thaw(clusterId: string, reason: string, confirmedCheckpoint: string): Promise<Cluster> {
     const { storage, logs } = this.#dependencies;
     const cluster = await this.get(clusterId);
@@ -156,8 +160,9 @@ export class ClusterRegistry {
       await storage.changeState({
         clusterId,
         from: ['recovering'],
-        to: 'active',
-        reason,
+        // That nothing was lost is no reason to end a freeze.
+        to: cluster.frozenReason === undefined ? 'active' : 'frozen',
+        reason: cluster.frozenReason ?? reason,
         expectedVersion: cluster.stateVersion,
         confirmedSize: checkpoint.size,
       }),

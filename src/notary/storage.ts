@@ -21,6 +21,8 @@ export interface Cluster {
   readonly requestId: string | undefined;
   readonly predecessorId: string | undefined;
   readonly successorId: string | undefined;
+  /** While it is recovering: why it was frozen before, undefined where it was active. A thaw brings that back. */
+  readonly frozenReason: string | undefined;
   readonly createdAtMs: number;
 }
 
@@ -155,6 +157,7 @@ export type CreateClusterOutcome =
   /** The predecessor is unknown, has a successor, or is not (any more) in the state that was named. */
   | { readonly kind: 'predecessorRefused' };
 
+/** To `recovering` the reason of a frozen cluster is kept as its `frozenReason`, which every other change clears. */
 export interface StateChange {
   readonly clusterId: string;
   readonly from: readonly ClusterState[];

@@ -36,6 +36,7 @@ export const STATE_COLUMNS = [
   'state_version',
   'confirmed_size',
   'successor_id',
+  'frozen_reason',
 ] as const;
 
 const INSUFFICIENT_PRIVILEGE = '42501';

@@ -43,7 +43,13 @@ export async function changeState(connection: Connection, change: StateChange): 
   const { clusterId, from, to, reason, expectedVersion, confirmedSize } = change;
   const guarded = queries
     .updateTable('clusters')
-    .set({ state: to, state_reason: reason, state_version: sql`state_version + 1` })
+    .set({
+      state: to,
+      state_reason: reason,
+      state_version: sql`state_version + 1`,
+      // Of the row as it was.
+      frozen_reason: to === 'recovering' ? sql`CASE WHEN state = 'frozen' THEN state_reason END` : null,
+    })
     .$if(confirmedSize !== undefined, (query) => query.set({ confirmed_size: confirmedSize ?? null }))
     .where('cluster_id', '=', clusterId)
     .where('state', 'in', [...from])
@@ -135,7 +141,12 @@ async function succeed(
     giveUp === undefined
       ? update.where('state', '=', 'sealed')
       : update
-          .set({ state: 'sealed', state_reason: giveUp.reason, state_version: sql`state_version + 1` })
+          .set({
+            state: 'sealed',
+            state_reason: giveUp.reason,
+            state_version: sql`state_version + 1`,
+            frozen_reason: null,
+          })
           .where('state', '=', 'recovering')
           .where('state_version', '=', giveUp.expectedVersion);
   return (await connection.run(guarded)).length === 1;

@@ -230,7 +230,7 @@ ORDER BY l.number`,
 
 /** One row more than was seen, and the clusters with it, or nothing. */
 export const NOTICE: Statement = {
-  name: 'qm_notice_lineage_2',
+  name: 'qm_notice_lineage_3',
   text: `
 WITH noticed AS (
   INSERT INTO lineage (number, system_identifier, timeline, storage, synchronous, lsn, reason, trusted)
@@ -239,7 +239,8 @@ WITH noticed AS (
   ON CONFLICT DO NOTHING
   RETURNING 1
 ), doubted AS (
-  UPDATE clusters SET state = 'recovering', state_reason = $9::text, state_version = state_version + 1
+  UPDATE clusters SET state = 'recovering', state_reason = $9::text, state_version = state_version + 1,
+    frozen_reason = CASE WHEN state = 'frozen' THEN state_reason END
   FROM noticed WHERE $8::boolean AND state IN ('active', 'frozen')
   RETURNING 1
 )

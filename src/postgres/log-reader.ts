@@ -11,10 +11,11 @@ const HEAD_COLUMNS = `h.size, h.root, h.prev_size, h.mac, h.epoch, (
 
 /** Always one row, so that a standby and a cluster without heads are told from an unknown cluster. */
 export const READ_LOG: Statement = {
-  name: 'qm_read_log_1',
+  name: 'qm_read_log_2',
   text: `
 SELECT server.standby, c.cluster_id, c.display_name, c.origin, c.state, c.state_reason, c.state_version, c.confirmed_size,
-  c.request_id, c.predecessor_id, c.successor_id, (extract(epoch FROM c.created_at) * 1000)::int8 AS created_at_ms,
+  c.request_id, c.predecessor_id, c.successor_id, c.frozen_reason,
+  (extract(epoch FROM c.created_at) * 1000)::int8 AS created_at_ms,
   ${HEAD_COLUMNS}, (
     SELECT (extract(epoch FROM a.created_at) * 1000)::int8 FROM anchors a
     WHERE a.cluster_id = $1 AND a.log_index < h.size ORDER BY a.log_index DESC LIMIT 1

@@ -49,6 +49,7 @@ export interface ClusterRow {
   readonly request_id: string | null;
   readonly predecessor_id: string | null;
   readonly successor_id: string | null;
+  readonly frozen_reason: string | null;
   readonly created_at_ms: number;
 }
 
@@ -95,6 +96,7 @@ export function toCluster(row: ClusterRow): Cluster {
     requestId: row.request_id ?? undefined,
     predecessorId: row.predecessor_id ?? undefined,
     successorId: row.successor_id ?? undefined,
+    frozenReason: row.frozen_reason ?? undefined,
     createdAtMs: checkTimeMs(row.created_at_ms),
   };
 }

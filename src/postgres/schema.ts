@@ -30,6 +30,7 @@ export interface ClustersTable {
   readonly state_version: Generated<number>;
   readonly confirmed_size: number | null;
   readonly successor_id: string | null;
+  readonly frozen_reason: string | null;
 }
 
 export interface HeadsTable {

@@ -23,6 +23,7 @@ const cluster = (stored: Cluster): Cluster =>
     request_id: orNull(stored.requestId),
     predecessor_id: orNull(stored.predecessorId),
     successor_id: orNull(stored.successorId),
+    frozen_reason: orNull(stored.frozenReason),
     created_at_ms: stored.createdAtMs,
   });
 

@@ -197,6 +197,25 @@ describe('thawing', () => {
     await world.expectSound();
   });
 
+  // Seen red when a thaw from recovering always made a cluster active.
+  test('a recovering cluster that was frozen makes it frozen again, for the reason that it was', async () => {
+    const { world, cluster, clusterId, replica, notes } = await start();
+    const beyond = await world.forgeSigned(cluster, 9, otherRoot);
+    const call = world.submission(clusterId, { knownCheckpoint: beyond });
+    const thaw = (note: string) => replica.registry.thawCluster(clusterId, 'looked', note);
+    await replica.registry.freezeCluster(clusterId, 'a move');
+    expect(await codeOf(replica.notary.createAnchor(call))).toBe('LOG_ROLLED_BACK');
+    const again = { state: 'frozen', stateReason: 'a move', confirmedSize: 4 };
+    expect(await thaw(notes[4]!)).toMatchObject(again);
+    for (const server of [replica, world.replica()])
+      expect(await codeOf(world.anchor(server, clusterId))).toBe('CLUSTER_FROZEN');
+    expect(await thaw('')).toMatchObject({ state: 'active', stateReason: 'looked' });
+    await world.anchor(replica, clusterId);
+    expect(await codeOf(replica.notary.createAnchor(call))).toBe('LOG_ROLLED_BACK');
+    expect(await thaw(notes[4]!)).toMatchObject({ state: 'active' });
+    await world.expectSound();
+  });
+
   test('a recovering cluster with nothing, garbage, forged, foreign or unconfirmed checkpoints is refused', async () => {
     const { world, replica, notes, beyond, thaw, state } = await recovering();
     const other = await world.cluster(replica);

@@ -151,7 +151,7 @@ export class MemoryDatabase {
       }
       const { reason: stateReason } = giveUp ?? { reason: predecessor.cluster.stateReason };
       const stateVersion = predecessor.cluster.stateVersion + (giveUp === undefined ? 0 : 1);
-      const sealed = { state: 'sealed', stateReason, stateVersion } as const;
+      const sealed = { state: 'sealed', stateReason, stateVersion, frozenReason: undefined } as const;
       predecessor.cluster = { ...predecessor.cluster, ...sealed, successorId: cluster.clusterId };
     }
     const { prevRoot: _none, ...head } = genesis;
@@ -162,6 +162,7 @@ export class MemoryDatabase {
       stateVersion: 1,
       confirmedSize: undefined,
       successorId: undefined,
+      frozenReason: undefined,
     };
     this.logs.set(cluster.clusterId, {
       cluster: created,
@@ -184,12 +185,14 @@ export class MemoryDatabase {
     const { expectedVersion, confirmedSize = log.cluster.confirmedSize } = change;
     if (expectedVersion !== undefined && expectedVersion !== log.cluster.stateVersion) return undefined;
     const stateVersion = log.cluster.stateVersion + 1;
+    const { state, stateReason } = log.cluster;
     log.cluster = {
       ...log.cluster,
       state: change.to,
       stateReason: change.reason,
       stateVersion,
       confirmedSize,
+      frozenReason: change.to === 'recovering' && state === 'frozen' ? stateReason : undefined,
     };
     this.makeDurable();
     return log.cluster;

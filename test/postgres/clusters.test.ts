@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import type { ClusterState } from '../../src/notary/storage.ts';
 import { createPostgresStorage, type PostgresStorage } from '../../src/postgres/storage.ts';
 import { openTestDatabase, type TestDatabase } from '../support/database.ts';
 import { NAMED_STATEMENTS } from '../support/pgbouncer.ts';
@@ -29,6 +30,7 @@ describe('createCluster', () => {
       stateVersion: 1,
       confirmedSize: undefined,
       successorId: undefined,
+      frozenReason: undefined,
     };
     expect(outcome).toEqual({ kind: 'created', cluster: stored });
     const { clusterId } = cluster.cluster;
@@ -120,6 +122,22 @@ describe('changeState', () => {
       await storage.changeState({ clusterId, from: ['active'], to: 'frozen', reason: '' }),
     ).toMatchObject({ confirmedSize: 7 });
     expect(await storage.changeState({ ...thaw, clusterId: randomUUID() })).toBeUndefined();
+  });
+
+  test('to recovering keeps why a cluster was frozen, until the next change', async () => {
+    const { clusterId } = await buildLog(storage);
+    const change = (from: ClusterState, to: ClusterState, reason: string) =>
+      storage.changeState({ clusterId, from: [from], to, reason });
+    expect(await change('active', 'recovering', 'a loss')).toMatchObject({ frozenReason: undefined });
+    await change('recovering', 'active', 'nothing lost');
+    // No reason at all is one, too.
+    for (const reason of ['', 'a move']) {
+      await change('active', 'frozen', reason);
+      const recovering = await change('frozen', 'recovering', 'a loss');
+      expect(recovering).toMatchObject({ stateReason: 'a loss', frozenReason: reason });
+      expect((await storage.readLog(clusterId))!.cluster).toEqual(recovering);
+      expect(await change('recovering', 'active', '')).toMatchObject({ frozenReason: undefined });
+    }
   });
 });
 

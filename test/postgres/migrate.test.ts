@@ -38,7 +38,7 @@ describe('migrate', () => {
       );
       const applied = results.map(({ stdout }) => (JSON.parse(stdout) as { applied: string[] }).applied);
       expect(applied.filter((names) => names.length > 0)).toEqual([
-        ['001-log', '002-lineage', '003-lineage-trusted'],
+        ['001-log', '002-lineage', '003-lineage-trusted', '004-frozen-reason'],
       ]);
       expect(await migrate({ databaseUrl: ownerUrl, applicationRole: role })).toEqual({
         applied: [],

@@ -21,6 +21,7 @@ const CLUSTER: ClusterRow = {
   request_id: null,
   predecessor_id: null,
   successor_id: null,
+  frozen_reason: null,
   created_at_ms: 1_700_000_000_000,
 };
 const HEAD: HeadRow = { size: 5, root: HASH, prev_size: 2, prev_root: HASH, mac: HASH, epoch: 1 };

@@ -182,6 +182,7 @@ function cluster(clusterId: string): Cluster {
     requestId: undefined,
     predecessorId: undefined,
     successorId: undefined,
+    frozenReason: undefined,
     createdAtMs: CREATED_AT_MS,
   };
 }

@@ -453,8 +453,8 @@ export declare const QuartermasterRegistry: GenService<{
    * Lets appends go on, from FROZEN or from RECOVERING. Answers an active cluster as it is.
    *
    * Out of RECOVERING it needs the newest checkpoint known outside of the database. If the stored log contains it, nothing
-   * was lost and the log goes on. Else what was acknowledged is missing, and going on would sign a second history: create a
-   * successor instead.
+   * was lost and the log goes on, or is FROZEN again if it was before. Else what was acknowledged is missing, and going on
+   * would sign a second history: create a successor instead.
    *
    * Errors: NOT_FOUND (CLUSTER_NOT_FOUND), INVALID_ARGUMENT (a malformed or foreign checkpoint), FAILED_PRECONDITION
    * (THAW_REFUSED: none was given, the log does not contain it, or the state changed meanwhile; CLUSTER_SEALED), DATA_LOSS

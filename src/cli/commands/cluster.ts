@@ -148,7 +148,8 @@ function defineThaw(parent: Command, terminal: Terminal): void {
       'after',
       `
 A cluster is RECOVERING when its database may have lost acknowledged anchors. It is thawed only if the stored log contains
-the newest checkpoint that anybody kept: gateways, verifiers, manifests of "quartermaster anchor".
+the newest checkpoint that anybody kept: gateways, verifiers, manifests of "quartermaster anchor". One that was FROZEN before is
+FROZEN again, and takes a second thaw.
 
 Examples:
   $ quartermaster cluster thaw --cluster 0198c7a0-5f6e-7d2c-9b1a-3e4f5a6b7c8d --reason "migration is over"
