@@ -6,7 +6,7 @@ import { type Figures, type Row, type Section, target } from '../table.ts';
 /** Callers of `submit`, each with a go of events at a time. */
 const CALLERS = 4;
 
-const OUTBOXES: readonly OutboxKind[] = ['memory'];
+const OUTBOXES: readonly OutboxKind[] = ['memory', 'journal', 'postgres'];
 /** Nobody listens there: leaves stay in the outbox. */
 const NOWHERE = '127.0.0.1:1';
 
@@ -20,34 +20,23 @@ export function gatewaySection(setting: Setting): Section {
       return measure(setting, { kind: 'bare-batches', address, clusterId, ...setting.pacing(1) });
     },
   };
-  const anchored = OUTBOXES.flatMap((outbox) =>
-    [false, true].map(
-      (verified): Row => ({
-        id: `${outbox} ${verified ? 'verified' : 'believed'}`,
-        labels: [`${outbox}, ${verified ? 'answers verified' : 'no keys'}`, 'until anchored'],
-        measure: async () => {
-          const { address, clusterId, keys } = await freshCluster(setting);
-          return measure(setting, {
-            kind: 'gateway',
-            outbox,
-            address,
-            clusterId,
-            keys: verified ? keys : undefined,
-            untilAnchored: true,
-            ...setting.pacing(CALLERS),
-          });
-        },
-      }),
-    ),
-  );
+  const anchored = (outbox: OutboxKind, verified: boolean): Row => ({
+    id: `${outbox} ${verified ? 'verified' : 'believed'}`,
+    labels: [`${outbox}, ${verified ? 'answers verified' : 'no keys'}`, 'until anchored'],
+    measure: async () => {
+      const { keys, ...where } = await freshCluster(setting);
+      const load = { outbox, ...where, keys: verified ? keys : undefined, untilAnchored: true };
+      return measure(setting, { kind: 'gateway', ...load, ...setting.pacing(CALLERS) });
+    },
+  });
   const submits = OUTBOXES.map(
     (outbox): Row => ({
       id: `${outbox} submits`,
       labels: [`${outbox}, notary away`, 'until taken'],
       measure: async () => {
-        const { clusterId } = await freshCluster(setting);
-        const submit = { outbox, address: NOWHERE, clusterId, keys: undefined, untilAnchored: false };
-        return measure(setting, { kind: 'gateway', ...submit, ...setting.pacing(CALLERS) });
+        const where = { ...(await freshCluster(setting)), address: NOWHERE, keys: undefined };
+        const load = { outbox, ...where, untilAnchored: false };
+        return measure(setting, { kind: 'gateway', ...load, ...setting.pacing(CALLERS) });
       },
     }),
   );
@@ -64,7 +53,7 @@ process, and of gateway, server and Postgres together.`,
       { key: 'clientCpu', head: 'gateway CPU', digits: 2 },
       { key: 'allCpu', head: 'all CPU', digits: 2 },
     ],
-    rows: [bare, ...anchored, ...submits],
+    rows: [bare, anchored('memory', false), ...OUTBOXES.map((outbox) => anchored(outbox, true)), ...submits],
     targets: (results) => [
       target(
         'CPU of gateway, server and Postgres, memory outbox beside bare calls',
@@ -72,13 +61,21 @@ process, and of gateway, server and Postgres together.`,
         results.ratio('memory believed', 'bare', 'allCpu'),
         { below: 1.15 },
       ),
+      target(
+        'events taken by the journal, on disk',
+        '/s',
+        results.of('journal submits', 'perSecond'),
+        { least: 50_000 },
+        0,
+      ),
     ],
   };
 }
 
-async function freshCluster({ server }: Setting) {
+async function freshCluster({ server, database }: Setting) {
   const [clusterId = ''] = await server.createClusters(1);
-  return { address: server.address, clusterId, keys: await server.keysOf(clusterId) };
+  const keys = await server.keysOf(clusterId);
+  return { address: server.address, clusterId, keys, databaseUrl: database.ownerUrl };
 }
 
 async function measure(setting: Setting, load: Load): Promise<Figures> {

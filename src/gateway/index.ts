@@ -6,6 +6,8 @@ export { createGateway } from './create-gateway.ts';
 export { GatewayError, type GatewayErrorCode } from './error.ts';
 export { fetchReceipt, type ReceiptRequest } from './fetch-receipt.ts';
 export type { Deadline, Gateway, GatewayEvents, Leftover, Submission } from './gateway.ts';
+export type { JournalOptions } from './journal/journal-options.ts';
+export { journalOutbox } from './journal/journal-outbox.ts';
 export type { LeafHandle } from './leaf-handle.ts';
 export type { GatewayLogger } from './logger.ts';
 export { type MemoryOutboxOptions, memoryOutbox } from './memory-outbox.ts';

@@ -18,9 +18,9 @@ export async function contentOf(outbox: Outbox): Promise<unknown> {
 
 /** Each kind of record, written last by one step. */
 export const STEPS: readonly { readonly kind: string; run(outbox: Outbox): Promise<unknown> }[] = [
-  { kind: 'leaf', run: (outbox) => outbox.append(leafOf(0), undefined) },
-  { kind: 'leaf with an event id', run: (outbox) => outbox.append(leafOf(1), 'event 1') },
-  { kind: 'leaf before a batch', run: (outbox) => outbox.append(leafOf(2), 'event 2') },
+  { kind: 'leaf', run: async (outbox) => outbox.append(leafOf(0), undefined) },
+  { kind: 'leaf with an event id', run: async (outbox) => outbox.append(leafOf(1), 'event 1') },
+  { kind: 'leaf before a batch', run: async (outbox) => outbox.append(leafOf(2), 'event 2') },
   { kind: 'sealed', run: (outbox) => outbox.take(1, true) },
   {
     kind: 'settled',
