@@ -149,7 +149,7 @@ export class MemoryFiles implements JournalFiles {
     const fault = this.fault?.(operation, path);
     if (fault !== undefined) throw fault;
     // As with a real disk, others run meanwhile.
-    await new Promise(setImmediate);
+    if (isChange) await new Promise(setImmediate);
   }
 }
 
