@@ -4,9 +4,10 @@ import { CarefulCaller, leavesNamed } from '../integration/careful-caller.ts';
 import { HeldAppends } from '../integration/held-appends.ts';
 import { type ServerProcess, startServerProcess } from '../integration/server-process.ts';
 import { openTestDatabase, type TestDatabase } from '../support/database.ts';
+import { FaultProxy } from '../support/fault-proxy.ts';
+import { reservePort } from '../support/reserve-port.ts';
 import { expectAnchored, expectEachProvable, expectProvable, sampleOf } from './proven-rows.ts';
 import { type GatewayReport, RustGateway, type RustGatewayOptions } from './rust-gateway.ts';
-import { reservePort, StoppingProxy } from './stopping-proxy.ts';
 
 // With a real server and the real gateway, in all of the ways that it was found in. Seen red with a gateway that loses one
 // leaf of each call that fails, and with a server that takes the first two leaves of a batch in the wrong order.
@@ -74,7 +75,7 @@ describe('a notary that is away, and killed in the middle of calls', () => {
     const entries = async () => (await caller.fsck(database.storage, SEED)).entries;
 
     // Away at the start.
-    const proxy = new StoppingProxy(serverPort);
+    const proxy = new FaultProxy(serverPort);
     cleanups.push(() => proxy.close());
     const address = `127.0.0.1:${gatewayPort}`;
     const gateway = await startGateway({ address, clusterId: caller.clusterId });
@@ -133,7 +134,7 @@ describe('a notary that is there', () => {
     const port = await reservePort();
     const server = await startOn(port, { QUARTERMASTER_MAX_CONNECTION_AGE: '1s' });
     const caller = await CarefulCaller.ofNewCluster(server, SEED);
-    const proxy = new StoppingProxy(port);
+    const proxy = new FaultProxy(port);
     cleanups.push(() => proxy.close());
     const gatewayPort = await reservePort();
     await proxy.listen(gatewayPort);
