@@ -5,7 +5,7 @@ import { type Command, InvalidArgumentError, Option } from 'commander';
 import { ED25519, NoteError, parseVkey } from '../note/index.ts';
 import { type ClientConfiguration, loadClientConfiguration } from './config/client-configuration.ts';
 import type { Sources } from './config/read-settings.ts';
-import { SETTINGS, SETTINGS_OF, type SettingName } from './config/settings.ts';
+import { SETTINGS, SETTINGS_OF, type Setting, type SettingName } from './config/settings.ts';
 import { warnOfUnknownVariables } from './config/unknown-variables.ts';
 import { notice, type Terminal } from './terminal.ts';
 
@@ -19,13 +19,17 @@ export function addSettings(command: Command, names: readonly SettingName[]): Co
 }
 
 function optionOf(name: SettingName): Option | undefined {
-  const { flag, placeholder, description, env, fallback } = SETTINGS[name];
+  const { flag, placeholder, description, env, fallback, repeatable }: Setting<unknown> = SETTINGS[name];
   if (flag === undefined) return undefined;
   const shownDefault = fallback === undefined ? '' : `; default ${fallback}`;
   const about = `${description.replaceAll('`', '')} (${env}${shownDefault})`;
-  return placeholder === 'boolean'
-    ? new Option(`${flag} [${placeholder}]`, about).preset('true')
-    : new Option(`${flag} <${placeholder}>`, about);
+  if (placeholder === 'boolean') return new Option(`${flag} [${placeholder}]`, about).preset('true');
+  const option = new Option(`${flag} <${placeholder}>`, about);
+  return repeatable
+    ? option.argParser((text: string, before?: string) =>
+        before === undefined ? text : `${before}\n${text}`,
+      )
+    : option;
 }
 
 /** Where the settings of a parsed command come from. Warns of variables that are none. */

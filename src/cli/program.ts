@@ -2,6 +2,7 @@
 
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
+import { defineAgent } from './commands/agent.ts';
 import { defineAnchor } from './commands/anchor.ts';
 import { defineBench } from './commands/bench.ts';
 import { defineCluster } from './commands/cluster.ts';
@@ -33,6 +34,8 @@ function defineProgram(terminal: Terminal): Command {
   const program = new Command('quartermaster')
     .description('A notary for tamper-evident audit trails: signed Merkle anchors over gRPC, on Postgres.')
     .version(versionOfPackage(), '-V, --version', 'print the version')
+    // Options belong to the command that they follow: a command and one below it may have the same.
+    .enablePositionalOptions()
     .exitOverride()
     .configureOutput({
       writeOut: (text) => terminal.writeOut(text),
@@ -56,6 +59,7 @@ Begin with:
   defineProve(program, terminal);
   defineVerify(program, terminal);
   defineFsck(program, terminal);
+  defineAgent(program, terminal);
   defineBench(program, terminal);
   return program;
 }

@@ -27,7 +27,8 @@ const MAX_ANSWER_BYTES = 4 * 1024 * 1024;
 /** A day. Timers of Node.js hold 31 bits: with a deadline of 24.8 days grpc-js ends the call early, here or in the server. */
 const MAX_TIMEOUT_MS = 86_400_000;
 
-const CHANNEL_OPTIONS: ChannelOptions = {
+/** How a client keeps its connection to a notary. */
+export const NOTARY_CHANNEL_OPTIONS: ChannelOptions = {
   // A peer that is gone without a word is noticed in 40 seconds, before the next call needs it, and what forgets idle
   // connections on the way does not. Notaries allow it; a proxy that does not says so, and grpc-js then pings less often.
   'grpc.keepalive_time_ms': 30_000,
@@ -141,7 +142,7 @@ export class GrpcLink implements NotaryLink {
 
   #connect(): NotaryClient {
     const { endpoint, credentials } = this.#options;
-    return createClient(QuartermasterNotary, endpoint, credentials, CHANNEL_OPTIONS);
+    return createClient(QuartermasterNotary, endpoint, credentials, NOTARY_CHANNEL_OPTIONS);
   }
 }
 

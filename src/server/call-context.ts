@@ -29,6 +29,7 @@ export class CallContext {
   #ended = false;
   #handling = false;
   #release: (() => void) | undefined;
+  #tellEnd: (() => void) | undefined;
 
   constructor(method: MethodTraits, call: ServerInterceptingCallInterface) {
     this.method = method;
@@ -59,6 +60,12 @@ export class CallContext {
     this.#release = release;
   }
 
+  /** `told` runs once, when the call has a status or its stream is gone, whether or not its handler still works. */
+  onEnd(told: () => void): void {
+    if (this.#ended) told();
+    else this.#tellEnd = told;
+  }
+
   handlerStarted(): void {
     this.#handling = true;
   }
@@ -76,6 +83,7 @@ export class CallContext {
     this.#ended = true;
     if (this.#handling) this.#controller?.abort(CALLER_GONE);
     else this.#releaseRequest();
+    this.#tellEnd?.();
   }
 
   #releaseRequest(): void {

@@ -1,5 +1,5 @@
 import type { DescService } from '@bufbuild/protobuf';
-import { Server, ServerCredentials } from '@grpc/grpc-js';
+import { Server, type ServerCredentials } from '@grpc/grpc-js';
 import type { Logger } from 'pino';
 import { QuartermasterNotary } from '#gen/quartermaster/v1/notary_pb.js';
 import { QuartermasterRegistry } from '#gen/quartermaster/v1/registry_pb.js';
@@ -10,6 +10,7 @@ import { accessLog } from './access-log.ts';
 import { admission } from './admission.ts';
 import type { Authenticate } from './authentication.ts';
 import { authentication } from './authentication.ts';
+import { bindServer, closeServer } from './bound-server.ts';
 import { CallContext } from './call-context.ts';
 import type { Layering } from './call-layer.ts';
 import { interceptorOf } from './call-layer.ts';
@@ -65,8 +66,6 @@ const SERVICES: readonly DescService[] = [QuartermasterNotary, QuartermasterRegi
 /** Pings that find dead peers; a peer that does not answer within the second time is gone. */
 const KEEPALIVE_TIME_MS = 60_000;
 const KEEPALIVE_TIMEOUT_MS = 20_000;
-/** For connections that were destroyed to be gone. */
-const CUT_OFF_MS = 1_000;
 
 /** The gRPC edge: everything between the network and the notary. */
 export function createNotaryServer(options: NotaryServerOptions): NotaryServer {
@@ -127,7 +126,12 @@ export function createNotaryServer(options: NotaryServerOptions): NotaryServer {
   let closing: Promise<void> | undefined;
   return {
     async listen(address) {
-      const bound = await listen(server, address, options);
+      const judged = checkListenAddress(address, {
+        tls: options.tlsCredentials !== undefined,
+        allowInsecure: options.allowInsecure ?? false,
+      });
+      if (!judged.ok) throw new Error(judged.explanation);
+      const bound = await bindServer(server, address, options.tlsCredentials);
       addresses.push(bound.address);
       return bound;
     },
@@ -149,7 +153,7 @@ export function createNotaryServer(options: NotaryServerOptions): NotaryServer {
     } finally {
       // Streams that came since: health watches.
       openCalls.endStreams();
-      await close(server, addresses, endsAt - performance.now());
+      await closeServer(server, addresses, endsAt - performance.now());
     }
   }
 }
@@ -158,38 +162,4 @@ function smallRequests(service: DescService): Record<string, MethodCodec> {
   return Object.fromEntries(
     service.methods.map((method) => [method.localName, { decode: smallMessage(decoder(method.input)) }]),
   );
-}
-
-async function listen(
-  server: Server,
-  address: string,
-  { tlsCredentials, allowInsecure = false }: NotaryServerOptions,
-) {
-  const judged = checkListenAddress(address, { tls: tlsCredentials !== undefined, allowInsecure });
-  if (!judged.ok) throw new Error(judged.explanation);
-  const port = await new Promise<number>((resolve, reject) => {
-    server.bindAsync(address, tlsCredentials ?? ServerCredentials.createInsecure(), (error, bound) => {
-      if (error === null) resolve(bound);
-      else reject(new Error(`cannot listen on "${address}": ${error.message}`, { cause: error }));
-    });
-  });
-  if (address.startsWith('unix:')) return { address, port: 0 };
-  return { address: `${address.slice(0, address.lastIndexOf(':'))}:${port}`, port };
-}
-
-/** Waits for calls in flight, not for ever. */
-async function close(server: Server, addresses: readonly string[], graceMs: number): Promise<void> {
-  const graceLeftMs = Math.max(0, graceMs);
-  // Destroys the connections that are left after their grace: forceShutdown knows them only where channelz is on. Before
-  // tryShutdown, since `drain` forgets connections that are closing already.
-  for (const address of addresses) server.drain(address, graceLeftMs);
-  let timer: NodeJS.Timeout | undefined;
-  await Promise.race([
-    new Promise<void>((resolve) => server.tryShutdown(() => resolve())),
-    new Promise<void>((resolve) => {
-      timer = setTimeout(resolve, graceLeftMs + CUT_OFF_MS);
-    }),
-  ]);
-  clearTimeout(timer);
-  server.forceShutdown();
 }

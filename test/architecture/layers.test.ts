@@ -5,6 +5,7 @@ import { describe, expect, test } from '@jest/globals';
 /** From the top down; each may import itself and what is below it. */
 const LAYERS = [
   'cli',
+  'agent',
   'server',
   'postgres',
   'notary',
@@ -17,7 +18,7 @@ const LAYERS = [
 ] as const;
 /** Glue between generated code and grpc-js: knows no layer, and only the edges may use it. */
 const RPC = 'rpc';
-const RPC_USERS = new Set(['cli', 'gateway', 'server', RPC]);
+const RPC_USERS = new Set(['agent', 'cli', 'gateway', 'server', RPC]);
 /** Which process holds what: knows no layer, and only what owns files may use it. */
 const EXCLUSIVE = 'exclusive';
 const EXCLUSIVE_USERS = new Set(['cli', 'gateway', EXCLUSIVE]);
@@ -99,6 +100,12 @@ describe('the layers', () => {
     expect(
       ofGateway.filter((found) => /^(server|postgres|notary|cli)$/.test(targetLayer(found) ?? '')),
     ).toEqual([]);
+  });
+
+  test('the agent has the edge of a server and the client of a gateway, and no notary', () => {
+    const ofAgent = imports.filter(({ layer }) => layer === 'agent');
+    expect(ofAgent.length).toBeGreaterThan(10);
+    expect(ofAgent.filter((found) => /^(postgres|notary|cli)$/.test(targetLayer(found) ?? ''))).toEqual([]);
   });
 
   test('the domain knows neither the wire nor the database driver', () => {

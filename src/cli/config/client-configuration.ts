@@ -16,14 +16,23 @@ export interface ClientConfiguration {
 export function loadClientConfiguration(sources: Sources, readFile: ReadFile): ClientConfiguration {
   const mistakes = new Mistakes();
   const { endpoint, caFile } = readSettings(SETTINGS_OF.client, sources, mistakes);
-  const trustedCertificates =
-    caFile === undefined ? undefined : judgeFile('caFile', caFile, readFile, mistakes);
+  const trustedCertificates = judgeTrustedCertificates(caFile, readFile, mistakes);
+  if (endpoint === undefined || mistakes.lines.length > 0) throw mistakes.toError();
+  return { endpoint, trustedCertificates };
+}
+
+export function judgeTrustedCertificates(
+  caFile: string | undefined,
+  readFile: ReadFile,
+  mistakes: Mistakes,
+): Uint8Array | undefined {
+  if (caFile === undefined) return undefined;
+  const trustedCertificates = judgeFile('caFile', caFile, readFile, mistakes);
   // OpenSSL takes a file without certificates for one that trusts nobody, and says so at the first call only.
   if (trustedCertificates !== undefined && !holdsCertificate(trustedCertificates)) {
     mistakes.add(`${nameOf('caFile')}: ${JSON.stringify(caFile)} holds no certificate in PEM`);
   }
-  if (endpoint === undefined || mistakes.lines.length > 0) throw mistakes.toError();
-  return { endpoint, trustedCertificates };
+  return trustedCertificates;
 }
 
 function holdsCertificate(pem: Uint8Array): boolean {

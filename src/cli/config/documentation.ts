@@ -11,6 +11,10 @@ const COMMANDS: Readonly<
   },
   migrate: { title: '`quartermaster migrate`', about: 'Creates and upgrades the tables.' },
   fsck: { title: '`quartermaster fsck`', about: 'Reads the database and recomputes everything.' },
+  agent: {
+    title: '`quartermaster agent`',
+    about: 'The gateway client as a process of its own; see `docs/agent.md`.',
+  },
   client: {
     title: 'Client commands',
     about:

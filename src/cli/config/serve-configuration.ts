@@ -112,7 +112,7 @@ function judgeLimits(
   settings: Reading<'maxLeafCount' | 'maxMessageBytes' | 'memoryBudgetBytes'>,
   mistakes: Mistakes,
 ): void {
-  const { maxLeafCount, maxMessageBytes, memoryBudgetBytes } = settings;
+  const { maxLeafCount, maxMessageBytes } = settings;
   if (maxMessageBytes === undefined) return;
   const needed = (maxLeafCount ?? 0) * BYTES_PER_LEAF + OTHER_FIELDS_BYTES;
   if (maxMessageBytes < needed) {
@@ -121,10 +121,17 @@ function judgeLimits(
         `(${nameOf('maxLeafCount')}), which take ${needed}`,
     );
   }
-  if (memoryBudgetBytes !== undefined && memoryBudgetBytes < maxMessageBytes) {
-    mistakes.add(
-      `${nameOf('memoryBudgetBytes')}: ${memoryBudgetBytes} bytes are less than one message may have ` +
-        `(${nameOf('maxMessageBytes')}: ${maxMessageBytes}), so that the largest would never be taken`,
-    );
-  }
+  judgeMemoryBudget(settings, mistakes);
+}
+
+export function judgeMemoryBudget(
+  { maxMessageBytes, memoryBudgetBytes }: Reading<'maxMessageBytes' | 'memoryBudgetBytes'>,
+  mistakes: Mistakes,
+): void {
+  if (maxMessageBytes === undefined || memoryBudgetBytes === undefined) return;
+  if (memoryBudgetBytes >= maxMessageBytes) return;
+  mistakes.add(
+    `${nameOf('memoryBudgetBytes')}: ${memoryBudgetBytes} bytes are less than one message may have ` +
+      `(${nameOf('maxMessageBytes')}: ${maxMessageBytes}), so that the largest would never be taken`,
+  );
 }

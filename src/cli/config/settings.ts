@@ -11,6 +11,8 @@ import {
   type ParseValue,
   parseAddress,
   parseBoolean,
+  parseListenAddress,
+  parseLogKeys,
   parsePath,
   parsePostgresUrl,
   parseRole,
@@ -29,6 +31,8 @@ export interface Setting<T> {
   readonly description: string;
   /** Never printed, not even where it is wrong. */
   readonly secret: boolean;
+  /** Whether the flag may be given several times; `parse` gets the values as lines. */
+  readonly repeatable?: true;
 }
 
 export interface SettingWithDefault<T> extends Setting<T> {
@@ -249,6 +253,62 @@ export const SETTINGS = {
     description:
       'Client commands speak TLS and trust the authorities in this file (PEM). Without it they speak plain text.',
   }),
+  agentListen: withDefault('127.0.0.1:50052', {
+    env: 'QUARTERMASTER_AGENT_LISTEN',
+    flag: '--listen',
+    placeholder: 'address',
+    parse: parseListenAddress,
+    description:
+      'Where the agent takes the calls of gateways: `unix:/path` or `host:port`. It asks nobody who they are, so that an address that other machines can reach needs `--insecure-listen`.',
+  }),
+  spoolDirectory: withDefault('.quartermaster-spool', {
+    env: 'QUARTERMASTER_SPOOL_DIR',
+    flag: '--spool',
+    placeholder: 'directory',
+    parse: parsePath,
+    description:
+      'Where the agent keeps calls while the notary is away. On a disk that survives the process; one agent at a time.',
+  }),
+  spoolMaxBytes: withDefault('1GiB', {
+    env: 'QUARTERMASTER_SPOOL_MAX_BYTES',
+    flag: '--spool-max-bytes',
+    placeholder: 'size',
+    parse: bytesBetween('64KiB', '1024GiB'),
+    description:
+      'Most bytes of calls that wait, 32 for each leaf and 1 KiB for each call, rounded up to 4 KiB. Calls beyond it are told to come again (RESOURCE_EXHAUSTED). Dead letters are not counted.',
+  }),
+  spoolRetentionMs: withDefault('24h', {
+    env: 'QUARTERMASTER_SPOOL_RETENTION',
+    flag: '--spool-retention',
+    placeholder: 'time',
+    parse: durationBetween('0s', '720h'),
+    description:
+      'How long the agent remembers a call of the spool that is anchored, so that a retry of the same leaves finds that anchor; the newest 100,000 at most.',
+  }),
+  tryTimeoutMs: withDefault('30s', {
+    env: 'QUARTERMASTER_TRY_TIMEOUT',
+    flag: '--try-timeout',
+    placeholder: 'time',
+    parse: durationBetween('100ms', '1h'),
+    description:
+      'How long the agent waits for an answer of the notary before the call goes to the spool; a second more for each MiB of leaves.',
+  }),
+  maxCalls: withDefault('1024', {
+    env: 'QUARTERMASTER_MAX_CALLS',
+    flag: '--max-calls',
+    placeholder: 'count',
+    parse: integerBetween(1, 4_096),
+    description: 'Most CreateAnchor calls that wait at the agent at once.',
+  }),
+  logKeys: optional({
+    env: 'QUARTERMASTER_LOG_KEYS',
+    flag: '--key',
+    placeholder: 'vkey',
+    parse: parseLogKeys,
+    repeatable: true,
+    description:
+      'A verifier key of a log (`quartermaster key show`); may be repeated, in the variable apart by blanks. With one the agent verifies every answer to CreateAnchor before it passes it on, and takes anchors in no log without a key.',
+  }),
 } as const satisfies Readonly<Record<string, Setting<unknown>>>;
 
 export type SettingName = keyof typeof SETTINGS;
@@ -288,5 +348,21 @@ export const SETTINGS_OF = {
   dev: ['listen', 'dataDirectory', 'shutdownGraceMs', 'logLevel'],
   migrate: ['migrationDatabaseUrl', 'applicationRole', 'applicationPassword', 'databaseStartTimeoutMs'],
   fsck: ['databaseUrl', 'namedStatements', 'seed', 'seedFile'],
+  agent: [
+    'agentListen',
+    'insecureListen',
+    'endpoint',
+    'caFile',
+    'spoolDirectory',
+    'spoolMaxBytes',
+    'spoolRetentionMs',
+    'logKeys',
+    'tryTimeoutMs',
+    'maxCalls',
+    'maxMessageBytes',
+    'memoryBudgetBytes',
+    'shutdownGraceMs',
+    'logLevel',
+  ],
   client: ['endpoint', 'caFile'],
 } as const satisfies Readonly<Record<string, readonly SettingName[]>>;

@@ -1,6 +1,8 @@
 // Parsers of single values: text in, typed value out, or an error that says what is expected. They do not repeat the text;
 // whoever reports a mistake decides whether the value may be shown.
 
+import { ED25519, NoteError, parseVkey } from '../../note/index.ts';
+
 export class ValueError extends Error {
   override readonly name = 'ValueError';
 }
@@ -25,6 +27,31 @@ export function parseAddress(text: string): Address {
 
 export function formatAddress({ host, port }: Address): string {
   return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
+}
+
+/** As for `parseAddress`, or `unix:/path`. @returns as gRPC takes it */
+export function parseListenAddress(text: string): string {
+  if (/^unix:[^\0]+$/.test(text)) return text;
+  try {
+    return formatAddress(parseAddress(text));
+  } catch (cause) {
+    throw new ValueError('expected unix:/path or host:port, such as 127.0.0.1:50052', { cause });
+  }
+}
+
+/** Verifier keys of logs, apart by blanks, commas or newlines, which no key holds. */
+export function parseLogKeys(text: string): readonly string[] {
+  const keys = text.split(/[\s,]+/).filter((key) => key !== '');
+  for (const key of keys) {
+    try {
+      if (parseVkey(key).type === ED25519) continue;
+    } catch (cause) {
+      if (!(cause instanceof NoteError)) throw cause;
+      throw new ValueError(`expected verifier keys: ${cause.message}`, { cause });
+    }
+    throw new ValueError('expected keys of logs (Ed25519, type 1)');
+  }
+  return keys;
 }
 
 export function integerBetween(least: number, most: number): ParseValue<number> {
