@@ -140,11 +140,11 @@ class Stage {
 }
 
 // Each with a gateway that is told nothing, under load. Red, here or there, when
-// - `drop` does nothing, or `delivery` never calls it: a connection that fell silent is used for ever
+// - the link does not let go of its connection (`drop`): one that fell silent is used for ever
 // - a retry has a new request_id: leaves are anchored twice
-// - the batch is put back and taken again as a partial one of what has come since: likewise, or out of order
-// - a call has no deadline: what fell silent is waited for for ever
-// - `away` is told for each try.
+// - calls have no deadline: what fell silent is waited for for ever
+// - `away` is told for each try
+// - `submit` waits for anything that is not there yet.
 describe('between a gateway and its notary', () => {
   test('connections that are cut and refused for a while: one away, one back', async () => {
     const stage = await Stage.open();

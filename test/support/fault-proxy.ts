@@ -48,6 +48,10 @@ export class FaultProxy {
     return (this.#listener.address() as AddressInfo).port;
   }
 
+  get isListening(): boolean {
+    return this.#listener.listening;
+  }
+
   /** Until then, and after `close`, connections are refused. @param port 0 for one of the system's choice */
   async listen(port: number): Promise<void> {
     this.#listener.listen(port, LOOPBACK);
@@ -99,6 +103,12 @@ export class FaultProxy {
   /** Resolves when the server answers a call; the client gets nothing of it, nor anything else on that connection. */
   async stopBeforeAnswer(): Promise<void> {
     await this.#stopAt('client', (type) => type === HEADERS);
+  }
+
+  /** Forgets what has not happened yet: its promises stay open. */
+  disarm(): void {
+    this.#stop = undefined;
+    this.#reset = undefined;
   }
 
   #stopAt(towards: Side, isReached: Stop['isReached']): Promise<void> {
