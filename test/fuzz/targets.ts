@@ -4,6 +4,7 @@ import { checkpoint } from './targets/checkpoint.ts';
 import { configuration } from './targets/configuration.ts';
 import { createAnchor } from './targets/create-anchor.ts';
 import { frames } from './targets/frames.ts';
+import { journal } from './targets/journal.ts';
 import { manifest } from './targets/manifest.ts';
 import { note } from './targets/note.ts';
 import { pageToken } from './targets/page-token.ts';
@@ -27,6 +28,7 @@ export const TARGETS: readonly Target[] = [
   createAnchor,
   configuration,
   manifest,
+  journal,
   statusTrailer,
   rows,
   requests,

@@ -108,7 +108,7 @@ export class JournalOutbox implements Outbox {
     return this.#change(batch.requestId, false, (known, frames) => frames.split(known.requestId, records));
   }
 
-  bury(batch: SealedBatch, refusal: Refusal): Promise<boolean> {
+  async bury(batch: SealedBatch, refusal: Refusal): Promise<boolean> {
     const nowMs = wholeMs(this.#open().context.now());
     return this.#change(batch.requestId, false, (known, frames) => frames.buried(known, refusal, nowMs));
   }
@@ -183,12 +183,13 @@ export class JournalOutbox implements Outbox {
     const segments = new SegmentLog({ files, directory, clusterId, segmentBytes, isSynced });
     const state = new JournalState(segments);
     await recover({ files, directory, clusterId, log }, state, segments);
+    const broken = state.finishReplay();
     const commits = new GroupCommit(segments, state, {
       failed: (error) => this.#failed(context, error),
       succeeded: () => this.#succeeded(context),
     });
     const writes: Promise<void>[] = [];
-    for (const { batch, left } of state.finishReplay()) {
+    for (const { batch, left } of broken) {
       const { requestId, etcdRevision, burial } = batch;
       const rest = { requestId: context.newRequestId(), etcdRevision, runs: left };
       log.error(
@@ -204,7 +205,12 @@ export class JournalOutbox implements Outbox {
       );
     }
     commits.start();
-    await Promise.all(writes);
+    try {
+      await Promise.all(writes);
+    } catch (error) {
+      await segments.close();
+      throw error;
+    }
     await commits.idle();
     return { context, state, segments, commits, unlock, nextSequence: state.nextSequence, waitingLeaves: 0 };
   }

@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer';
 import type { Refusal } from '../outbox.ts';
 import { KIND, type Kind } from './frame.ts';
 import { type BatchRecord, EVENT_ID_AT, LEAF_AT } from './record-frames.ts';
@@ -15,7 +16,7 @@ export interface RecordVisitor {
 }
 
 /**
- * Reads one record and tells of it. The twin of {@link RecordFrames}.
+ * Reads one record and tells of it. The twin of {@link RecordFrames}: what is read here is written there with the same bytes.
  *
  * @returns false for a body that no writer makes; then nothing was told
  */
@@ -108,7 +109,9 @@ class BodyReader {
   }
 
   text(): string {
-    return this.#take(this.number()).toString();
+    const bytes = this.#take(this.number());
+    if (!isUtf8(bytes)) throw new MalformedBody();
+    return bytes.toString();
   }
 
   number(): number {
@@ -117,6 +120,7 @@ class BodyReader {
       const byte = this.#take(1)[0] ?? 0;
       value += (byte & 0x7f) * unit;
       if (!Number.isSafeInteger(value)) throw new MalformedBody();
+      if (byte === 0 && unit > 1) throw new MalformedBody();
       if (byte < 0x80) return value;
     }
   }
@@ -135,7 +139,10 @@ class BodyReader {
   }
 
   #signed(): number {
-    return this.number() === 0 ? this.number() : -this.number();
+    const sign = this.number();
+    const value = this.number();
+    if (sign > 1 || (sign === 1 && value === 0)) throw new MalformedBody();
+    return sign === 0 ? value : -value;
   }
 
   #take(bytes: number): Buffer {

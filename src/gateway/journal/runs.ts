@@ -12,14 +12,6 @@ export function runsOf(sequences: readonly number[]): Runs {
   return runs;
 }
 
-export function* sequencesOf(runs: Runs): Generator<number> {
-  for (let at = 0; at < runs.length; at += 2) {
-    const first = runs[at] ?? 0;
-    const end = first + (runs[at + 1] ?? 0);
-    for (let sequence = first; sequence < end; sequence++) yield sequence;
-  }
-}
-
 export function countOf(runs: Runs): number {
   let count = 0;
   for (let at = 1; at < runs.length; at += 2) count += runs[at] ?? 0;
