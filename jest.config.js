@@ -6,7 +6,7 @@ export default {
   globalTeardown: '<rootDir>/test/support/postgres-global-teardown.ts',
   testMatch: ['<rootDir>/test/**/*.test.ts'],
   // These need more than Node.js, or more time; each has a configuration and a script of its own.
-  testPathIgnorePatterns: ['<rootDir>/test/(interop|chaos|gateway-crash|package|pgbouncer)/'],
+  testPathIgnorePatterns: ['<rootDir>/test/(chaos|examples|gateway-crash|interop|package|pgbouncer)/'],
   extensionsToTreatAsEsm: ['.ts'],
   transform: {
     '\\.ts$': [

@@ -40,13 +40,13 @@ function codeOf(file: string): string {
   return readFileSync(file, 'utf8').replace(/\/\*[\s\S]*?\*\/|\/\/.*/g, '');
 }
 
+function specifiersOf(file: string): string[] {
+  return [...codeOf(file).matchAll(/\b(?:from|import)\s*\(?\s*'([^']+)'/g)].map((match) => match[1] ?? '');
+}
+
 function importsOf(file: string): Import[] {
-  const code = codeOf(file);
-  const specifiers = [...code.matchAll(/\b(?:from|import)\s*\(?\s*'([^']+)'/g)].map(
-    (match) => match[1] ?? '',
-  );
   const path = relative(source, file);
-  return specifiers.map((specifier) => ({ file: path, layer: path.split('/')[0] ?? '', specifier }));
+  return specifiersOf(file).map((specifier) => ({ file: path, layer: path.split('/')[0] ?? '', specifier }));
 }
 
 function targetLayer({ file, specifier }: Import): string | undefined {
@@ -65,9 +65,17 @@ function isUpwards(found: Import): boolean {
   return from === -1 || to === -1 || to < from;
 }
 
-const files = readdirSync(source, { recursive: true, encoding: 'utf8' })
-  .filter((name) => name.endsWith('.ts'))
-  .map((name) => join(source, name));
+function sourcesBelow(directory: string): string[] {
+  return readdirSync(directory, { recursive: true, encoding: 'utf8' })
+    .filter((name) => name.endsWith('.ts'))
+    .map((name) => join(directory, name));
+}
+
+function manifestOf(directory: string): Readonly<Record<'exports' | 'dependencies', object | undefined>> {
+  return JSON.parse(readFileSync(join(directory, 'package.json'), 'utf8'));
+}
+
+const files = sourcesBelow(source);
 const imports = files.flatMap(importsOf);
 
 describe('the layers', () => {
@@ -126,5 +134,28 @@ describe('the layers', () => {
       /\b(Buffer|process|setImmediate|Date\.now|Math\.random)\b/.test(codeOf(file)),
     );
     expect(withGlobals).toEqual([]);
+  });
+
+  // Red when one imports `../../../src/`, or a package that its own package.json does not have.
+  test('the examples link the package as strangers do: by its public entries, with nothing that is not in their package.json', () => {
+    const entries = Object.keys(manifestOf(root).exports ?? {}).map((entry) =>
+      entry.replace('.', 'quartermaster'),
+    );
+    const seen = ['gateway', 'verify'].flatMap((example) => {
+      const directory = join(root, 'examples', example);
+      const others = Object.keys(manifestOf(directory).dependencies ?? {});
+      const packages = [...entries, ...others.filter((name) => name !== 'quartermaster')];
+      return sourcesBelow(join(directory, 'src')).flatMap((file) =>
+        specifiersOf(file).map((specifier) => {
+          const isOwn = resolve(dirname(file), specifier).startsWith(join(directory, 'src/'));
+          const isFine = specifier.startsWith('.')
+            ? isOwn
+            : /^node:/.test(specifier) || packages.includes(specifier);
+          return { file: relative(root, file), specifier, isFine };
+        }),
+      );
+    });
+    expect(seen.filter(({ specifier }) => specifier.startsWith('quartermaster/')).length).toBeGreaterThan(5);
+    expect(seen.filter(({ isFine }) => !isFine)).toEqual([]);
   });
 });

@@ -1,0 +1,4 @@
+import { readConfiguration } from './configuration.ts';
+import { serve } from './serve.ts';
+
+await serve(readConfiguration(process.env));
