@@ -36,7 +36,7 @@ async function fill(from: number, to: number): Promise<void> {
 }
 
 describe('several replicas on one outbox', () => {
-  // Red without SKIP LOCKED (they wait for one another), without FOR UPDATE, or when the leaves sealed are not deleted.
+  // Red without FOR UPDATE, or when the leaves sealed are not deleted.
   test('drain at once while others enqueue: each leaf is in one batch, none is lost, and every row says where', async () => {
     const replicas = await Promise.all([1, 2, 3, 4].map(() => gateway.open({ pool: gateway.newPool() })));
     const total = 3_000;
@@ -71,6 +71,26 @@ describe('several replicas on one outbox', () => {
       expect(row).toMatchObject({ notarized: true, anchor_id: anchorIdOf(anchor), leaf_index: index });
     });
     expect(await replicas[0]!.backlog()).toMatchObject({ leaves: 0, batches: 0 });
+  });
+
+  // Red without SKIP LOCKED, in the queue or among the batches.
+  test('do not wait for one another', async () => {
+    await fill(0, 4);
+    const outbox = await gateway.open();
+    const abandoned = [await taken(outbox, 1), await taken(outbox, 1)];
+    for (const batch of abandoned) await outbox.release(batch);
+    const busy = await gateway.pool.connect();
+    await busy.query('BEGIN');
+    await busy.query('SELECT FROM quartermaster_outbox.outbox_batches WHERE request_id = $1 FOR UPDATE', [
+      abandoned[0]!.requestId,
+    ]);
+    await busy.query('SELECT FROM quartermaster_outbox.outbox_leaves ORDER BY sequence LIMIT 1 FOR UPDATE');
+    expect(await taken(outbox, 1)).toEqual(abandoned[1]);
+    expect(numbersOf((await taken(outbox)).packedLeaves)).toEqual([3]);
+    await busy.query('ROLLBACK');
+    busy.release();
+    expect(await taken(outbox)).toEqual(abandoned[0]);
+    expect(numbersOf((await taken(outbox)).packedLeaves)).toEqual([2]);
   });
 
   // Red when leases are never looked at, or when the batch is sealed anew.
