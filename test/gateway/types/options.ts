@@ -42,11 +42,23 @@ createGateway({
 });
 
 // An option from a settings file that is not there may be given as undefined, whatever the strictness of the project.
+// Red when one of them must be left out instead.
+const batch = { maxLeaves: undefined, maxBytes: undefined, flushIntervalMs: undefined, inFlight: undefined };
+const retry = { attemptTimeoutMs: undefined, minDelayMs: undefined, maxDelayMs: undefined };
+createGateway({ endpoint, clusterId, batch, retry });
 createGateway({
   endpoint,
   clusterId,
   outbox: undefined,
-  batch: { maxLeaves: undefined },
+  credentials: undefined,
+  batch: undefined,
+  retry: undefined,
+  verification: undefined,
+  whenFull: undefined,
+  etcdRevision: undefined,
+  onAnchored: undefined,
+  onDeadLetter: undefined,
+  logger: undefined,
   metrics: undefined,
 });
 
