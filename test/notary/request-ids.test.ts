@@ -175,7 +175,7 @@ describe('a request id that is anchored already', () => {
       const { world, replica, clusterId } = await start();
       await world.anchor(replica, clusterId);
       const more = { requestId: crypto.randomUUID(), packedLeaves: world.leaves(2) };
-      const crashing = world.replica();
+      const crashing = world.replica({ outcomePatienceMs: 20 });
       crashing.storage.once('append', async (_proceed, group) => {
         world.database.append(group, false);
         return new Promise(() => {});
