@@ -15,9 +15,7 @@ export type GatewayErrorCode =
   /** `clusterId` is empty, so nothing is ever anchored */
   | 'DISABLED'
   /** the gateway has been closed; what its outbox keeps is sent by the next process */
-  | 'CLOSED'
-  /** something was not finished in the time that the caller gave it */
-  | 'TIMEOUT';
+  | 'CLOSED';
 
 /** The one error of this layer. What a lower layer said about it is the `cause`. */
 export class GatewayError extends Error {

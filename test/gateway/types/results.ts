@@ -108,7 +108,6 @@ if (error instanceof GatewayError) {
     case 'DEAD_LETTER':
     case 'DISABLED':
     case 'CLOSED':
-    case 'TIMEOUT':
       break;
     default:
       exactly<never>()(error.code);
