@@ -197,7 +197,7 @@ describe('the auditor', () => {
     expect(refused).toMatchObject({ code: 1, out: expect.stringMatching(/^NOT VERIFIED \(LEAF_PATH\)/) });
   });
 
-  // Red when a field is left out of what eventOf gives to leafOf, and of what the gateway commits to.
+  // Red when a field is left out of what the two of them hash, and when the row's anchor is not compared.
   test.each([
     ['actor', `overlay(actor placing 'G' from 1 for 1)`],
     ['action', `overlay(action placing 'A' from 1 for 1)`],
@@ -239,7 +239,7 @@ describe('the auditor', () => {
 });
 
 describe('without the notary', () => {
-  // Red when a route awaits the anchor, and when the gateway is closed before the requests are.
+  // Red when a route awaits the anchor, when the leaf is queued outside the transaction, and when SIGTERM is not heeded.
   test('the service goes on, ends in order, starts again, and anchors everything once the notary is back', async () => {
     const session = await openSession('ada');
     await notary.end('SIGKILL');
@@ -255,6 +255,16 @@ describe('without the notary', () => {
       return answer.notary === 'away' ? answer : undefined;
     });
     expect(health).toMatchObject({ status: 'ok' });
+    // Each row carries the id of the transaction that wrote it.
+    const waiting = await sql(
+      `SELECT count(*)::int AS all, count(*) FILTER (WHERE event.xmin::text = leaf.xmin::text
+           AND event.xmin::text = approval.xmin::text)::int AS together
+       FROM quartermaster_outbox.outbox_leaves AS leaf
+         JOIN audit_events AS event ON event.event_id::text = leaf.event_id
+         JOIN approvals AS approval ON approval.approval_id::text = event.subject`,
+    );
+    expect(waiting.rows[0].all).toBeGreaterThan(0);
+    expect(waiting.rows[0].together).toBe(waiting.rows[0].all);
 
     expect(await gateway.end('SIGTERM')).toBe(0);
     await startGateway();
