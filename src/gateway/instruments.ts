@@ -153,7 +153,6 @@ const CODES: Readonly<Record<StatusName | GatewayErrorCode | AlarmCode, true>> =
   DEAD_LETTER: true,
   DISABLED: true,
   CLOSED: true,
-  TIMEOUT: true,
   BAD_POLICY: true,
   BAD_EXPECTED: true,
   BAD_RECEIPT: true,
