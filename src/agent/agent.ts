@@ -98,10 +98,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
     exchange: new AnchorExchange(channel, witness),
     log: logger,
     tryTimeoutMs: options.tryTimeoutMs,
-    onFailure: () => {
-      channel.drop();
-      link.drop();
-    },
+    onFailure: () => link.drop(),
   });
   await witness?.open();
   await relay.start();
@@ -141,7 +138,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
       await relay.stop(graceMs);
       openCalls.endStreams();
       await closeServer(server, addresses, endsAt - performance.now());
-      channel.drop();
+      channel.close();
       link.close();
       await witness?.close();
     },

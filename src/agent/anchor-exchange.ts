@@ -47,6 +47,7 @@ export class AnchorExchange {
         metadata,
         deadline: deadlineMs,
         signal,
+        timesOut: true,
       });
       return answer.message;
     };

@@ -28,6 +28,7 @@ export class AnchorJob {
   keeping: Promise<StoredCall> | undefined;
   stored: StoredCall | undefined;
   isTrying = false;
+  wasTried = false;
   /** Its notary refused the checkpoint that came with it. */
   withoutCheckpoint = false;
   /** A caller was told that the batch will be anchored. */

@@ -4,6 +4,7 @@ import type { GatewayLogger } from '../gateway/logger.ts';
 import type { AnchorExchange } from './anchor-exchange.ts';
 import type { CallInMemory } from './anchor-job.ts';
 import { ClusterLane } from './cluster-lane.ts';
+import { AgentError } from './error.ts';
 import type { LaneEnvironment } from './lane-environment.ts';
 import { NotaryPresence } from './notary-presence.ts';
 import type { Spool } from './spool.ts';
@@ -131,7 +132,9 @@ export class AnchorRelay {
         log.info({ clusterId: call.clusterId, requestId: call.requestId }, 'a dead letter goes again');
       }
     } catch (error) {
-      log.error({ err: error }, 'dead letters that were taken out cannot be read');
+      // There may be room later.
+      if (error instanceof AgentError && error.code === 'SPOOL_FULL') return;
+      log.error({ err: error }, 'dead letters that were taken out cannot go again');
     }
   }
 

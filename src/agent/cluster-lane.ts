@@ -8,48 +8,45 @@ import type { StoredCall } from './call-files.ts';
 import { contentKey } from './content-key.ts';
 import { AgentError } from './error.ts';
 import type { LaneEnvironment } from './lane-environment.ts';
+import { LanePace } from './lane-pace.ts';
+import { LaneQueue } from './lane-queue.ts';
 import type { SpooledCall } from './spooled-call.ts';
 import { agentStatus, passedBack, spooled, spoolRefusal } from './status.ts';
 import type { CallerTerms, WaitingCaller } from './waiting-caller.ts';
 
 /** Spooled calls on their way at once, where none has to wait for another. */
 const MAX_TRIES = 16;
+const LEAF_BYTES = 32;
 /** A notary on a slow disk takes that long at most: with less it would be asked again and again for what it is at. */
 const MS_FOR_A_MIB = 1_000;
 /** After evidence against the notary somebody has to act first. */
 const AFTER_ALARM_MS = 60_000;
 
-/**
- * Order: what came while the notary was away goes first, one after the other as it came, and so does what nobody waits for any
- * more; whatever comes later waits until that is anchored. Calls beyond that, whose callers all wait, are concurrent with one
- * another, and go as they come.
- */
+/** Each call is a job from its coming to its end: tried at once, or put into the spool and tried when its turn comes. */
 export class ClusterLane {
   readonly #env: LaneEnvironment;
   readonly #onIdle: () => void;
+  readonly #pace: LanePace;
+  readonly #queue = new LaneQueue();
   /** all, by content */
   readonly #jobs = new Map<string, AnchorJob>();
-  /** those in the spool, or on their way there, by sequence */
-  readonly #queue = new Map<number, AnchorJob>();
-  #lastSequence = 0;
-  /** What is anchored up to here goes before all that comes. */
-  #barrier = 0;
-  #failures = 0;
-  /** When to try again, by the clock. */
-  #opensAtMs = 0;
-  #cancelTimer: (() => void) | undefined;
-  #isAlarmed = false;
+  /** The notary has something against the calls of this cluster, and it was said. */
+  #isHeld = false;
 
   /** @param onIdle told when nothing is left to be known of the cluster */
   constructor(environment: LaneEnvironment, onIdle: () => void) {
     this.#env = environment;
     this.#onIdle = onIdle;
+    this.#pace = new LanePace(environment, () => this.pump());
   }
 
   /** Takes up what an earlier process left, oldest first. */
   restore(calls: readonly StoredCall[]): void {
-    for (const stored of calls) this.#enqueue(AnchorJob.fromDisk(stored), stored.sequence);
-    this.#barrier = this.#lastSequence;
+    for (const stored of calls) {
+      const job = AnchorJob.fromDisk(stored);
+      this.#jobs.set(job.contentKey, job);
+      this.#queue.restore(job);
+    }
   }
 
   /** Anchors a call, and answers the caller in any case. @returns what to do when the caller is gone */
@@ -63,7 +60,7 @@ export class ClusterLane {
     return () => {
       caller.gone();
       job.remove(caller);
-      this.#noteOrphan(job);
+      this.#noteLeft(job);
     };
   }
 
@@ -71,34 +68,28 @@ export class ClusterLane {
   async revive(call: SpooledCall): Promise<void> {
     const key = contentKey(call);
     if (this.#jobs.has(key)) return;
-    const leafCount = call.packedLeaves.length / 32;
+    const leafCount = call.packedLeaves.length / LEAF_BYTES;
     const job = new AnchorJob(key, { ...call, leafCount });
     job.isPromised = true;
     job.inMemory = { ...call, knownCheckpoint: '', first: undefined, release: () => {} };
     this.#jobs.set(key, job);
     await this.#keep(job);
-    this.pump();
   }
 
   /** The notary is back: does not wait any longer. */
   wake(): void {
-    if (this.#failures === 0 || this.#isAlarmed) return;
-    this.#opensAtMs = 0;
-    this.pump();
+    this.#pace.wake();
   }
 
   /** Starts whatever may start now. */
   pump(): void {
-    if (this.#env.signal.aborted || this.#isClosed) return;
+    if (this.#env.signal.aborted || !this.#pace.isOpen) return;
     // One try finds out whether the notary is back.
-    const maxTries = this.#failures > 0 ? 1 : MAX_TRIES;
-    let tries = 0;
-    for (const job of this.#queue.values()) {
-      if (!job.isTrying && !this.#mayGo(job)) return;
-      tries++;
+    for (const job of this.#queue.startable(this.#pace.isFailing ? 1 : MAX_TRIES)) {
       if (job.isTrying) continue;
-      if (tries > maxTries || !this.#env.takeMemory(job.leafCount * 32, this)) return;
-      void this.#tryStored(job).finally(() => this.#env.giveMemory(job.leafCount * 32));
+      const bytes = job.leafCount * LEAF_BYTES;
+      if (!this.#env.takeMemory(bytes, this)) return;
+      void this.#tryStored(job).finally(() => this.#env.giveMemory(bytes));
     }
   }
 
@@ -115,38 +106,24 @@ export class ClusterLane {
   }
 
   close(): void {
-    this.#cancelTimer?.();
+    this.#pace.close();
   }
 
-  get #isClosed(): boolean {
-    return this.#env.now() < this.#opensAtMs;
-  }
-
-  get #oldest(): number {
-    const [oldest] = this.#queue.keys();
-    return oldest ?? Number.POSITIVE_INFINITY;
+  get #isNotaryThere(): boolean {
+    return !this.#env.presence.isAway && !this.#pace.isFailing;
   }
 
   #begin(key: string, call: Omit<CallInMemory, 'requestId'>): AnchorJob {
     const known = this.#env.spool.anchoredAs(key);
     const requestId = call.givenRequestId ?? known ?? this.#env.newRequestId();
-    const job = new AnchorJob(key, { ...call, requestId, leafCount: call.packedLeaves.length / 32 });
+    const job = new AnchorJob(key, { ...call, requestId, leafCount: call.packedLeaves.length / LEAF_BYTES });
     job.inMemory = { ...call, requestId };
     this.#jobs.set(key, job);
-    const isNotaryThere = !this.#env.presence.isAway && this.#failures === 0;
     // What is anchored already waits for nothing.
-    const mayGoAtOnce = isNotaryThere && (known !== undefined || this.#oldest > this.#barrier);
+    const mayGoAtOnce = this.#isNotaryThere && (known !== undefined || !this.#queue.hasPrecedence);
     if (mayGoAtOnce) queueMicrotask(() => void this.#tryInMemory(job));
-    else
-      void this.#keep(job).then(
-        () => this.pump(),
-        () => {},
-      );
+    else void this.#keep(job).catch(() => undefined);
     return job;
-  }
-
-  #mayGo(job: AnchorJob): boolean {
-    return job.stored !== undefined && (job.after === 0 || this.#oldest > job.after);
   }
 
   // The spool
@@ -160,11 +137,7 @@ export class ClusterLane {
   async #put(job: AnchorJob): Promise<StoredCall> {
     const { inMemory } = job;
     if (inMemory === undefined) throw new AgentError('SPOOL_FAILED', 'the call is over');
-    const isNotaryThere = !this.#env.presence.isAway && this.#failures === 0;
-    if (isNotaryThere) job.after = this.#oldest > this.#barrier ? 0 : this.#barrier;
-    else job.after = this.#queue.size === 0 ? 0 : this.#lastSequence;
-    this.#enqueue(job, this.#lastSequence + 1);
-    if (!isNotaryThere) this.#barrier = job.sequence;
+    this.#queue.add(job, this.#isNotaryThere);
     const { contentKey: key, leafCount, after } = job;
     const { clusterId, etcdRevision, requestId, givenRequestId, knownCheckpoint, packedLeaves } = inMemory;
     const takenAtMs = this.#env.now();
@@ -176,22 +149,22 @@ export class ClusterLane {
       const stored = await this.#env.spool.put(header, job.sequence, packedLeaves);
       job.stored = stored;
       if (!job.isTrying) job.release();
+      queueMicrotask(() => this.pump());
       return stored;
     } catch (error) {
-      this.#queue.delete(job.sequence);
-      job.sequence = 0;
+      this.#queue.remove(job);
       job.keeping = undefined;
-      // A try that is under way may still bring it home.
-      if (!job.isTrying) this.#end(job, () => job.refuseAll(spoolRefusal(error)));
+      this.#notKept(job, error);
       throw error;
     }
   }
 
-  #enqueue(job: AnchorJob, sequence: number): void {
-    job.sequence = sequence;
-    this.#lastSequence = Math.max(this.#lastSequence, sequence);
-    this.#jobs.set(job.contentKey, job);
-    this.#queue.set(sequence, job);
+  #notKept(job: AnchorJob, error: unknown): void {
+    // A try that is under way may still bring it home.
+    if (job.isTrying) return;
+    // Nothing else may ask whether the notary is back.
+    if (!job.wasTried && this.#queue.isEmpty) queueMicrotask(() => void this.#tryInMemory(job));
+    else this.#end(job, () => job.refuseAll(spoolRefusal(error)));
   }
 
   async #giveUp(job: AnchorJob, caller: WaitingCaller): Promise<void> {
@@ -204,15 +177,12 @@ export class ClusterLane {
       caller.refuse(spoolRefusal(error));
     }
     job.remove(caller);
-    this.#noteOrphan(job);
+    this.#noteLeft(job);
     this.pump();
   }
 
-  /** Nobody waits for it any more: whoever comes now, comes after it. */
-  #noteOrphan(job: AnchorJob): void {
-    if (job.callers.length === 0 && this.#queue.has(job.sequence)) {
-      this.#barrier = Math.max(this.#barrier, job.sequence);
-    }
+  #noteLeft(job: AnchorJob): void {
+    if (job.callers.length === 0) this.#queue.left(job);
   }
 
   // Tries
@@ -221,6 +191,7 @@ export class ClusterLane {
     const { inMemory } = job;
     if (inMemory === undefined) return;
     job.isTrying = true;
+    job.wasTried = true;
     const { first, ...call } = inMemory;
     // Its own message has its own terms: another caller's may differ.
     await this.#try(job, call, job.callers[0] === first?.caller ? first?.message : undefined);
@@ -272,7 +243,7 @@ export class ClusterLane {
     caller?.answer(answer);
     await job.keeping?.catch(() => undefined);
     // What comes behind it may go.
-    this.#queue.delete(job.sequence);
+    this.#queue.remove(job);
     this.pump();
     let isRemembered = true;
     if (job.stored !== undefined || job.callers.length > 0 || !isTaken) {
@@ -345,7 +316,8 @@ export class ClusterLane {
       this.#end(job, () => job.refuseAll(passedBack(error)));
       return;
     }
-    if (!judgement.isDown && this.#failures === 0) {
+    if (!judgement.isDown && !this.#isHeld) {
+      this.#isHeld = true;
       const { clusterId } = job.content;
       const { status: name, message } = judgement;
       this.#env.log.warn(
@@ -353,7 +325,7 @@ export class ClusterLane {
         'the notary does not take spooled calls now',
       );
     }
-    this.#wait(judgement.delayMs);
+    this.#pace.failed(judgement.delayMs ?? 0, judgement.delayMs === undefined);
     job.isTrying = false;
     await this.#keep(job).catch(() => undefined);
   }
@@ -362,7 +334,7 @@ export class ClusterLane {
   #tellAndWait(job: AnchorJob, error: unknown, delayMs: number): void {
     job.refuseAll(this.#statusOf(error));
     if (job.keeping === undefined) this.#end(job);
-    else this.#wait(delayMs);
+    else this.#pace.failed(delayMs, false);
   }
 
   #checkpointRefused(job: AnchorJob, caller: WaitingCaller | undefined, error: unknown): void {
@@ -402,7 +374,7 @@ export class ClusterLane {
   async #unreadable(job: AnchorJob, stored: StoredCall, error: unknown): Promise<void> {
     job.isTrying = false;
     if (!(error instanceof AgentError) || error.code !== 'SPOOL_DAMAGED') {
-      this.#wait(undefined);
+      this.#pace.failed(0, false);
       return;
     }
     const file = await this.#env.spool.setAside(stored).catch(() => stored.path);
@@ -426,12 +398,11 @@ export class ClusterLane {
       { alarm: true, clusterId, requestId: job.requestId, err: error },
       'the notary contradicts its own log, or says that it lost data: nothing of this cluster is reported as anchored until somebody acts',
     );
-    this.#isAlarmed = true;
   }
 
   #end(job: AnchorJob, tell: () => void = () => {}): void {
     if (this.#jobs.get(job.contentKey) === job) this.#jobs.delete(job.contentKey);
-    this.#queue.delete(job.sequence);
+    this.#queue.remove(job);
     tell();
     if (!job.isTrying) job.release();
     if (this.#jobs.size === 0) {
@@ -440,27 +411,10 @@ export class ClusterLane {
     }
   }
 
-  // When
-
   #succeeded(): void {
-    this.#failures = 0;
-    this.#opensAtMs = 0;
-    this.#isAlarmed = false;
+    this.#isHeld = false;
+    this.#pace.succeeded();
     this.#env.notaryAnswered();
-  }
-
-  #wait(askedMs: number | undefined): void {
-    if (this.#isClosed) return;
-    const { minDelayMs, maxDelayMs } = this.#env.backoff;
-    const mostMs = Math.min(maxDelayMs, minDelayMs * 2 ** Math.min(this.#failures, 30));
-    const delayMs = (askedMs ?? 0) + this.#env.random() * mostMs;
-    this.#failures++;
-    this.#opensAtMs = this.#env.now() + delayMs;
-    this.#cancelTimer?.();
-    this.#cancelTimer = this.#env.after(delayMs, () => {
-      this.#opensAtMs = 0;
-      this.pump();
-    });
   }
 }
 

@@ -19,6 +19,8 @@ export interface RawCall {
   /** The call fails with CANCELLED when it aborts. */
   readonly signal?: AbortSignal | undefined;
   readonly onHeaders?: ((headers: Metadata) => void) | undefined;
+  /** Whether no answer in time means that the connection is no good; else its caller may just have had little time. */
+  readonly timesOut?: boolean;
 }
 
 export interface RawAnswer {
@@ -31,7 +33,7 @@ export class NotaryChannel {
   readonly #connect: () => Client;
   #client: Client | undefined;
 
-  /** @param connect how to make a connection; called again after `drop` */
+  /** @param connect how to make a connection; called again after one that failed */
   constructor(connect: () => Client) {
     this.#connect = connect;
   }
@@ -39,8 +41,9 @@ export class NotaryChannel {
   /** Rejects with an error of grpc-js. */
   unary(call: RawCall): Promise<RawAnswer> {
     return new Promise((resolve, reject) => {
+      const client = this.#connected();
       let outcome: { readonly error: ServiceError | null; readonly message: Buffer | undefined } | undefined;
-      const sent = this.#connected().makeUnaryRequest(
+      const sent = client.makeUnaryRequest(
         call.path,
         asItIs,
         asItIs,
@@ -56,8 +59,11 @@ export class NotaryChannel {
       call.signal?.addEventListener('abort', cancel, { once: true });
       if (call.onHeaders !== undefined) sent.on('metadata', call.onHeaders);
       // Comes after the callback, and has the trailers of answers too.
-      sent.on('status', ({ metadata }) => {
+      sent.on('status', ({ code, metadata }) => {
         call.signal?.removeEventListener('abort', cancel);
+        if (code === status.UNAVAILABLE || (code === status.DEADLINE_EXCEEDED && call.timesOut === true)) {
+          this.#forget(client);
+        }
         if (outcome?.message !== undefined) resolve({ message: outcome.message, trailers: metadata });
         else
           reject(
@@ -72,10 +78,14 @@ export class NotaryChannel {
     return this.#connected().makeServerStreamRequest(path, asItIs, asItIs, message, metadata, { deadline });
   }
 
-  /** Lets go of the connection; calls in flight end by themselves, the next one looks the name up again. */
-  drop(): void {
+  close(): void {
     this.#client?.close();
     this.#client = undefined;
+  }
+
+  /** Lets go of a connection; calls in flight end by themselves, the next one looks the name up again. */
+  #forget(client: Client): void {
+    if (this.#client === client) this.close();
   }
 
   #connected(): Client {

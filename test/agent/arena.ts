@@ -13,11 +13,13 @@ export class Arena {
   readonly #database: TestDatabase;
   readonly #directories: string[] = [];
   readonly #agents: AgentProcess[] = [];
+  readonly #address: string;
   server: ServerProcess;
 
   private constructor(database: TestDatabase, server: ServerProcess) {
     this.#database = database;
     this.server = server;
+    this.#address = server.address;
   }
 
   static async open(): Promise<Arena> {
@@ -36,12 +38,12 @@ export class Arena {
 
   /** At the address that it had. */
   async startNotary(environment: Readonly<Record<string, string>> = {}): Promise<void> {
-    const { seed, address } = this.server;
+    const { seed } = this.server;
     const { databaseUrl } = this.#database;
     this.server = await startServerProcess({
       databaseUrl,
       seed,
-      environment: { QUARTERMASTER_LISTEN: address, ...environment },
+      environment: { QUARTERMASTER_LISTEN: this.#address, ...environment },
     });
   }
 
@@ -53,7 +55,7 @@ export class Arena {
 
   async startAgent(options: Partial<AgentProcessOptions> = {}): Promise<AgentProcess> {
     const spool = options.spool ?? this.newDirectory();
-    const agent = await startAgentProcess({ endpoint: this.server.address, ...options, spool });
+    const agent = await startAgentProcess({ endpoint: this.#address, ...options, spool });
     this.#agents.push(agent);
     return agent;
   }

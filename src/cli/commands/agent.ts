@@ -32,7 +32,10 @@ export function defineAgent(program: Command, terminal: Terminal): void {
       const unlock = lockSpool(configuration.spoolDirectory);
       try {
         const agent = await start(configuration, logger);
-        const address = await agent.listen(configuration.agentListen);
+        const address = await agent.listen(configuration.agentListen).catch(async (error: unknown) => {
+          await agent.stop(0);
+          throw error;
+        });
         const { keys, spoolDirectory: spool } = configuration;
         logger.info({ address, spool, keys: keys.length }, 'serving');
         logger.info({ signal: await signalled }, 'shutting down');
