@@ -11,10 +11,13 @@ export interface ApplicationOptions {
   readonly clusterId: string;
   readonly vkey: string;
   readonly maxLeaves: number;
+  readonly flushIntervalMs: number;
   readonly inFlight: number;
   /** that it commits */
   readonly events: number;
-  readonly dieAt: { readonly point: Point; readonly passing: number } | undefined;
+  readonly dieAt:
+    | { readonly point: Point; readonly passing: number; readonly patienceMs: number }
+    | undefined;
   /** The last life: replays dead letters, brings everything home, and says what is left. */
   readonly isLast: boolean;
   /** lines of JSON, see `report.ts` */

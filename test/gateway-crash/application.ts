@@ -16,8 +16,6 @@ import { Report } from './report.ts';
 
 /** Of events that are inserted and then not committed. */
 const ROLLED_BACK_EACH = 6;
-/** How long a life lasts that does not come to the point of its death. */
-const LINGER_MS = 700;
 /** A busy machine and fsync take this long; a notary would take seconds. */
 const SLOW_SUBMIT_MS = 2_000;
 const LAST_LIFE_MS = 60_000;
@@ -50,7 +48,11 @@ const gateway = createGatewayIn(
     endpoint: options.endpoint,
     clusterId: options.clusterId,
     outbox: inPostgres ?? inJournal ?? memoryOutbox(),
-    batch: { maxLeaves: options.maxLeaves, flushIntervalMs: 10, inFlight: options.inFlight },
+    batch: {
+      maxLeaves: options.maxLeaves,
+      flushIntervalMs: options.flushIntervalMs,
+      inFlight: options.inFlight,
+    },
     retry: { minDelayMs: 5, maxDelayMs: 100, attemptTimeoutMs: 800 },
     verification: { keys: [options.vkey] },
     async onAnchored(batch) {
@@ -140,7 +142,7 @@ if (options.isLast) {
   own.release();
   await database.end();
 } else if (options.dieAt !== undefined) {
-  await gateway.flush({ timeoutMs: LINGER_MS });
+  await gateway.flush({ timeoutMs: options.dieAt.patienceMs });
   report.write({ type: 'outlived' });
   process.kill(process.pid, 'SIGKILL');
 } else {

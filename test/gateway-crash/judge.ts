@@ -12,7 +12,8 @@ export type Rule =
   | 'the outbox keeps what it has taken'
   | 'no more than the last event of a life has to be submitted again'
   | 'nothing is left, and nobody had to help'
-  | 'submit does not wait for the notary';
+  | 'submit does not wait for the notary'
+  | 'the run came to its end';
 
 export interface Finding {
   readonly rule: Rule;

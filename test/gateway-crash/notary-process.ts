@@ -5,8 +5,8 @@ import { eventually } from '../support/postgres-waits.ts';
 import { reservePort } from '../support/reserve-port.ts';
 import type { NotaryPlan } from './plan.ts';
 
-/** Smaller than most batches of the gateways. */
-const SMALL_LEAF_COUNT = 2;
+/** Every batch of several leaves is too big. */
+const SMALL_LEAF_COUNT = 1;
 
 export interface NotaryProcessOptions {
   readonly databaseUrl: string;

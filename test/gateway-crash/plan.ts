@@ -16,8 +16,8 @@ export type Point = FaultPoint | ApplicationPoint;
 
 /** How the life of an application's process ends. */
 export type End =
-  /** SIGKILL, when it passes that point for the Nth time */
-  | { readonly kind: 'point'; readonly point: Point; readonly passing: number }
+  /** SIGKILL, when it passes that point for the Nth time, or so long after its last event */
+  | { readonly kind: 'point'; readonly point: Point; readonly passing: number; readonly patienceMs: number }
   /** SIGKILL, so long after it was ready */
   | { readonly kind: 'time'; readonly afterMs: number }
   /** SIGTERM, upon which it closes its gateway in order */
@@ -54,6 +54,7 @@ export interface RunPlan {
   readonly outbox: OutboxKind;
   readonly notary: NotaryPlan;
   readonly maxLeaves: number;
+  readonly flushIntervalMs: number;
   readonly inFlight: number;
   /** For each process of the application (several are replicas on one outbox): its lives, one after another. */
   readonly processes: readonly (readonly LifePlan[])[];
@@ -84,11 +85,13 @@ const OF_AN_EVENT: ReadonlySet<Point> = new Set([
   'outbox.appended',
   'row.anchored',
 ]);
-/** What must be wrong for a point to be reached at all. */
-const NEEDED: Partial<Record<Point, NotaryKind>> = {
-  'batch.split': 'small',
-  'batch.buried': 'unknown-cluster',
-};
+const AFTER_AN_ANSWER: ReadonlySet<Point> = new Set([
+  'call.answered',
+  'answer.verified',
+  'row.anchored',
+  'application.told',
+  'batch.settled',
+]);
 const NOTARIES: readonly NotaryKind[] = [
   'up',
   'down',
@@ -102,66 +105,67 @@ const NOTARIES: readonly NotaryKind[] = [
 /** An application that lives through it all meets those that come and go. */
 const NOTARIES_OF_MEMORY: readonly NotaryKind[] = ['killed', 'killed-after-commit', 'silent'];
 
-/** Every number of a row of runs has each point in turn as the first death; all else is chance. */
+/** Whether an application comes to that point at all. */
+function isReached(point: Point, notary: NotaryKind): boolean {
+  if (point === 'batch.split') return notary === 'small';
+  if (point === 'batch.buried') return notary === 'unknown-cluster';
+  return !(AFTER_AN_ANSWER.has(point) && notary === 'unknown-cluster');
+}
+
+/** A row of runs of one outbox in which each point has its turn, with one notary after another; all else is chance. */
 export function planRun(seed: string, outbox: OutboxKind, number: number): RunPlan {
   const name = `${seed}/${outbox}/${number}`;
   const random = new Random(name);
   const points = POINTS[outbox];
-  const first = points[number % Math.max(1, points.length)];
-  const notary = planNotary(random, outbox, first, number);
+  const due = points[number % Math.max(1, points.length)];
+  const notary = planNotary(random, outbox, due, number);
   const shape = {
     name,
     outbox,
     notary,
     maxLeaves: random.pick([3, 8, 50]),
+    // Long enough that batches have several leaves where they are to be split.
+    flushIntervalMs: notary.kind === 'small' ? 60 : random.pick([5, 20]),
     inFlight: random.chance(0.7) ? 1 : 3,
   };
-  if (first === undefined) {
-    const life: LifePlan = { events: random.between(150, 300), end: { kind: 'close', afterMs: 3_000 } };
+  if (due === undefined) {
+    const life: LifePlan = { events: random.between(150, 300), end: { kind: 'close', afterMs: 2_000 } };
     return { ...shape, processes: [[life]] };
   }
-  const lives = random.between(2, 4);
-  const mine = Array.from({ length: lives }, (_, life) =>
-    planLife(random, points, notary, life === 0 ? first : undefined),
-  );
+  const others = Array.from({ length: random.between(1, 3) }, () => planLife(random, points, notary.kind));
+  // Last, when a notary that was down at first has come up.
+  const lives = [...others, planDeath(random, due)];
   // The other one outlives each death of the first: it takes over what that had in hand.
-  const hasReplica = outbox === 'postgres' && random.chance(0.5);
-  const others = hasReplica
-    ? [[{ events: random.between(10, 40), end: { kind: 'close', afterMs: 4_000 } } as const]]
-    : [];
-  return { ...shape, processes: [mine, ...others] };
+  const hasReplica = outbox === 'postgres' && random.chance(0.4);
+  const replica: LifePlan = { events: random.between(10, 40), end: { kind: 'close', afterMs: 2_500 } };
+  return { ...shape, processes: hasReplica ? [lives, [replica]] : [lives] };
 }
 
-function planNotary(
-  random: Random,
-  outbox: OutboxKind,
-  first: Point | undefined,
-  number: number,
-): NotaryPlan {
-  const kinds = outbox === 'memory' ? NOTARIES_OF_MEMORY : NOTARIES;
-  // Two rows that do not go in step meet in all combinations.
-  const inTurn =
-    kinds[(number + Math.floor(number / Math.max(1, POINTS[outbox].length))) % kinds.length] ?? 'up';
-  const kind = (first === undefined ? undefined : NEEDED[first]) ?? inTurn;
-  if (kind === 'down') return { kind, lives: random.between(1, 3) };
+function planNotary(random: Random, outbox: OutboxKind, due: Point | undefined, number: number): NotaryPlan {
+  const all = outbox === 'memory' ? NOTARIES_OF_MEMORY : NOTARIES;
+  const fit = all.filter((each) => due === undefined || isReached(due, each));
+  // In each round a point meets another one than in the round before.
+  const round = Math.floor(number / Math.max(1, POINTS[outbox].length));
+  const kind = fit[(number + round) % fit.length] ?? 'up';
+  if (kind === 'down') return { kind, lives: 1 };
   if (kind === 'slow') return { kind, delayMs: random.between(10, 80) };
   return { kind };
 }
 
-function planLife(
-  random: Random,
-  points: readonly Point[],
-  notary: NotaryPlan,
-  point: Point | undefined,
-): LifePlan {
+/** At the point whose turn it is. */
+function planDeath(random: Random, point: Point): LifePlan {
+  const events = random.between(8, 25);
+  // Some of them are rolled back.
+  const passing = OF_AN_EVENT.has(point) ? random.between(1, Math.floor(events / 2)) : 1;
+  return { events, end: { kind: 'point', point, passing, patienceMs: 8_000 } };
+}
+
+function planLife(random: Random, points: readonly Point[], notary: NotaryKind): LifePlan {
   const events = random.between(1, 25);
-  const kind = random.next();
-  if (point === undefined && kind < 0.3)
-    return { events, end: { kind: 'time', afterMs: random.between(0, 250) } };
-  if (point === undefined && kind < 0.4)
-    return { events, end: { kind: 'close', afterMs: random.between(0, 150) } };
-  const reachable = points.filter((each) => NEEDED[each] === undefined || NEEDED[each] === notary.kind);
-  const chosen = point ?? random.pick(reachable);
-  const passing = random.between(1, OF_AN_EVENT.has(chosen) ? Math.max(1, events - 1) : 2);
-  return { events, end: { kind: 'point', point: chosen, passing } };
+  const chance = random.next();
+  if (chance < 0.3) return { events, end: { kind: 'time', afterMs: random.between(0, 250) } };
+  if (chance < 0.4) return { events, end: { kind: 'close', afterMs: random.between(0, 150) } };
+  const point = random.pick(points.filter((each) => isReached(each, notary)));
+  const passing = random.between(1, OF_AN_EVENT.has(point) ? events : 2);
+  return { events, end: { kind: 'point', point, passing, patienceMs: 300 } };
 }

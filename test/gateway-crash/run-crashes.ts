@@ -1,14 +1,13 @@
-import { type OutboxKind, POINTS, type Point, planRun } from './plan.ts';
+import { type OutboxKind, POINTS, type Point, planRun, type RunPlan } from './plan.ts';
 import { type RunResult, run } from './run.ts';
 import type { Stage } from './stage.ts';
 
 export interface CrashOptions {
   readonly seed: string;
-  readonly outboxes: readonly OutboxKind[];
-  /** of all outboxes together */
-  readonly runs: number;
-  /** none is begun after it */
-  readonly deadlineMs?: number | undefined;
+  /** how many with each outbox */
+  readonly runs: Readonly<Partial<Record<OutboxKind, number>>>;
+  /** that run of each outbox alone, to look at it again */
+  readonly only?: number | undefined;
   readonly print: (line: string) => void;
 }
 
@@ -17,33 +16,66 @@ export interface CrashReport {
   readonly findings: readonly string[];
   /** how often an application with each outbox died at each point */
   readonly deaths: ReadonlyMap<string, number>;
+  /** points at which nothing died: they showed nothing */
+  readonly missed: readonly string[];
 }
 
-/** Runs them, on several stages at once. */
+/** Rounds of further runs for points at which nothing has died: the notary was away, or a replica was faster. */
+const FURTHER_ROUNDS = 3;
+
+/** Runs them, on several stages at once; then those that are needed for each point to be the end of somebody. */
 export async function runCrashes(stages: readonly Stage[], options: CrashOptions): Promise<CrashReport> {
-  const { seed, outboxes, runs, deadlineMs = Number.POSITIVE_INFINITY, print } = options;
-  const results: RunResult[] = [];
-  let next = 0;
-  await Promise.all(
-    stages.map(async (stage) => {
-      while (next < runs && performance.now() < deadlineMs) {
-        const number = next++;
-        const outbox = outboxes[number % outboxes.length] ?? 'journal';
-        const plan = planRun(seed, outbox, Math.floor(number / outboxes.length));
-        const result = await run(stage, plan);
-        results.push(result);
-        print(lineOf(result, results.length, runs));
-        for (const { rule, what } of result.findings) print(`    WRONG: ${rule}: ${what}`);
-      }
-    }),
+  const { seed, only, print } = options;
+  const runs = only === undefined ? options.runs : {};
+  const outboxes = Object.entries(options.runs) as [OutboxKind, number][];
+  const planned = outboxes.flatMap(([outbox, count]) =>
+    (only === undefined ? [...Array(count).keys()] : [only]).map((number) => planRun(seed, outbox, number)),
   );
+  const results = await runAll(stages, planned, print);
+  for (let round = 1; round <= FURTHER_ROUNDS; round++) {
+    const missed = missedPoints(results, runs);
+    const further = missed.map(([outbox, point]) => {
+      const turns = Math.ceil((runs[outbox] ?? 0) / POINTS[outbox].length) + round;
+      return planRun(seed, outbox, POINTS[outbox].indexOf(point) + turns * POINTS[outbox].length);
+    });
+    results.push(...(await runAll(stages, further, print)));
+  }
   return {
     results,
     findings: results.flatMap(({ plan, findings }) =>
       findings.map(({ rule, what }) => `${plan.name}: ${rule}: ${what}`),
     ),
     deaths: countDeaths(results),
+    missed: missedPoints(results, runs).map(([outbox, point]) => `${outbox}: ${point}`),
   };
+}
+
+async function runAll(
+  stages: readonly Stage[],
+  plans: readonly RunPlan[],
+  print: (line: string) => void,
+): Promise<RunResult[]> {
+  const results: RunResult[] = [];
+  let next = 0;
+  await Promise.all(
+    stages.map(async (stage) => {
+      for (let plan = plans[next++]; plan !== undefined; plan = plans[next++]) {
+        const startedAt = performance.now();
+        const result = await run(stage, plan).catch((error: unknown) => brokenRun(plan, error));
+        const seconds = (performance.now() - startedAt) / 1_000;
+        results.push(result);
+        print(`${lineOf(result, results.length, plans.length)}; ${seconds.toFixed(1)} s`);
+        for (const { rule, what } of result.findings) print(`    WRONG: ${rule}: ${what}`);
+      }
+    }),
+  );
+  return results;
+}
+
+function brokenRun(plan: RunPlan, error: unknown): RunResult {
+  const what = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  const findings = [{ rule: 'the run came to its end', what }] as const;
+  return { plan, findings, deaths: [], strokes: 0, events: 0, submittedAgain: 0 };
 }
 
 function lineOf({ plan, deaths, events, strokes }: RunResult, done: number, runs: number): string {
@@ -65,10 +97,15 @@ function countDeaths(results: readonly RunResult[]): Map<string, number> {
   return counts;
 }
 
-/** Points at which nothing died: they showed nothing. */
-export function missedPoints({ deaths }: CrashReport, outboxes: readonly OutboxKind[]): string[] {
-  return outboxes.flatMap((outbox) =>
-    POINTS[outbox].map((point: Point) => `${outbox}: ${point}`).filter((key) => !deaths.has(key)),
+/** Of outboxes with fewer runs than points there are always some. */
+function missedPoints(results: readonly RunResult[], runs: CrashOptions['runs']): [OutboxKind, Point][] {
+  const deaths = countDeaths(results);
+  return (Object.entries(runs) as [OutboxKind, number][]).flatMap(([outbox, count]) =>
+    count < POINTS[outbox].length
+      ? []
+      : POINTS[outbox]
+          .filter((point) => !deaths.has(`${outbox}: ${point}`))
+          .map((point): [OutboxKind, Point] => [outbox, point]),
   );
 }
 

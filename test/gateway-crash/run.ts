@@ -38,6 +38,7 @@ export async function run(stage: Stage, plan: RunPlan): Promise<RunResult> {
       clusterId,
       vkey,
       maxLeaves: plan.maxLeaves,
+      flushIntervalMs: plan.flushIntervalMs,
       inFlight: plan.inFlight,
     };
     const liveOne = ({ events, end }: LifePlan) =>
@@ -100,7 +101,8 @@ function liveLast(
 function resultOf(evidence: Evidence, strokes: number): RunResult {
   const { plan, report, lives, rows } = evidence;
   const atPoints = report.flatMap((line) => (line.type === 'dying' ? [line.point] : []));
-  const killed = lives.filter(({ signal }) => signal === 'SIGKILL').length;
+  const outlived = report.filter(({ type }) => type === 'outlived').length;
+  const killed = lives.filter(({ signal }) => signal === 'SIGKILL').length - outlived;
   return {
     plan,
     findings: judge(evidence),
