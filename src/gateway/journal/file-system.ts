@@ -29,6 +29,7 @@ export interface JournalFile {
   /** All of them, or it rejects. */
   write(bytes: Buffer, length: number, position: number): Promise<void>;
   size(): Promise<number>;
+  /** Resolves when all that was written is on disk, and rejects where nobody could find it there. */
   sync(): Promise<void>;
   truncate(bytes: number): Promise<void>;
   close(): Promise<void>;
@@ -76,7 +77,13 @@ async function opened(path: string, flags: string): Promise<JournalFile> {
       }
     },
     size: async () => (await file.stat()).size,
-    sync: () => file.datasync(),
+    async sync() {
+      await file.datasync();
+      // A file without a name takes writes as ever, and is gone with this process.
+      if ((await file.stat()).nlink === 0) {
+        throw Object.assign(new Error(`ENOENT: ${path} was removed`), { code: 'ENOENT' });
+      }
+    },
     truncate: (bytes) => file.truncate(bytes),
     close: () => file.close(),
   };

@@ -163,5 +163,7 @@ export class GroupCommit {
       value(frames);
     }
     if (frames.length > 0) await this.#persist(frames);
+    // Without it, a segment that is never let go would be looked through for ever.
+    else this.#cannotClean = !this.#log.hasUnneeded;
   }
 }

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { chmodSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from '@jest/globals';
 import { journalOutbox } from '../../../src/gateway/journal/journal-outbox.ts';
@@ -85,6 +85,23 @@ test('a directory whose parent is missing, or is a file, is said to be that', as
     message: expect.stringContaining('the one above it is missing: make it'),
     cause: { code: 'ENOENT' },
   });
+});
+
+// Red when only the writes are looked at: a file that was removed takes them as ever.
+test('a directory that is removed meanwhile takes no more leaves, and is said to be gone', async () => {
+  const directory = newDirectory();
+  const outbox = journalOutbox({ directory });
+  await outbox.open(contextOf());
+  await outbox.append(leafOf(1), undefined);
+  rmSync(directory, { recursive: true });
+  await expect(outbox.append(leafOf(2), undefined)).rejects.toMatchObject({
+    code: 'OUTBOX_FAILED',
+    message: expect.stringContaining('the directory is gone'),
+  });
+  mkdirSync(directory);
+  await outbox.append(leafOf(3), undefined);
+  expect(await numbersIn(outbox)).toEqual([1, 3]);
+  await outbox.close();
 });
 
 // Root may write everywhere, so this one needs an ordinary user.
