@@ -15,7 +15,7 @@ export class BatchStore {
   readonly #database: Database;
   readonly #names: OutboxNames;
   readonly #taker: string;
-  readonly #settleSql: string;
+  readonly #events: EventsTable | undefined;
   /** request_ids of changes that got no answer: whether they were made is asked when they are tried again */
   readonly #inDoubt = new Set<string>();
 
@@ -24,7 +24,7 @@ export class BatchStore {
     this.#database = database;
     this.#names = names;
     this.#taker = taker;
-    this.#settleSql = settleSql(names, events);
+    this.#events = events;
   }
 
   /** What the function `outbox_take` gives. The same `newId` again finds what the first try sealed. */
@@ -48,15 +48,16 @@ export class BatchStore {
 
   /** @returns how many events there were to mark, and how many were found; undefined where the batch is gone */
   async settle(
-    { requestId }: SealedBatch,
+    { requestId, eventIds }: SealedBatch,
     { anchorId, checkpoint }: BatchAnchor,
   ): Promise<{ readonly named: number; readonly marked: number } | undefined> {
     const [origin, size] = checkpoint === undefined ? [null, null] : originAndSize(checkpoint);
     const values = [anchorId, requestId, this.#taker, origin, size, checkpoint ?? null];
+    const text = settleSql(this.#names, this.#events?.markSql(eventIds));
     let counts = { named: 0, marked: 0 };
     const wasThere = await this.#change('settle a batch', requestId, {
       make: async (query) => {
-        const [row] = await query(this.#settleSql, values);
+        const [row] = await query(text, values);
         counts = { named: Number(row?.named), marked: Number(row?.marked) };
         return row?.was_there === true;
       },
@@ -202,10 +203,10 @@ RETURNING 1`;
 }
 
 /** Everything that an answer changes, in one transaction: the outbox's tables and the gateway's own. */
-function settleSql(names: OutboxNames, events: EventsTable | undefined): string {
-  const marked = events === undefined ? '' : `, marked AS (\n${events.markSql}\n)`;
+function settleSql(names: OutboxNames, markSql: string | undefined): string {
+  const marked = markSql === undefined ? '' : `, marked AS (\n${markSql}\n)`;
   const counts =
-    events === undefined
+    markSql === undefined
       ? "'0' AS named, '0' AS marked"
       : `(SELECT count(id) FROM gone, unnest(gone.event_ids) AS id)::text AS named,
   (SELECT count(*) FROM marked)::text AS marked`;

@@ -15,8 +15,8 @@ const TEXTS: ReadonlySet<string> = new Set(['text', 'character varying']);
 
 /** The gateway's own table, as it was found: how anchors get into it, and which of its events have none. */
 export class EventsTable {
-  /** UPDATE of the events of the batch that the CTE `gone` deleted; $1 is the anchor's id. Has one row for each event. */
-  readonly markSql: string;
+  readonly #markSql: { readonly plain: string; readonly guarded: string };
+  readonly #eventIdType: string;
   /** keyset pages of events that have no anchor and no leaf in the outbox; $1 is the last id, NULL at first */
   readonly missingSql: string;
   readonly missingValues: readonly unknown[];
@@ -28,20 +28,25 @@ export class EventsTable {
     const anchor = quoteIdentifier(anchorId);
     const flag = notarized === undefined ? '' : `${quoteIdentifier(notarized)} = true, `;
     // Of an event with two leaves in one batch the later one counts. The order makes two who update the same rows queue.
-    this.markSql = `UPDATE ${table} AS event
+    const markSql = (castSql: string): string => `UPDATE ${table} AS event
 SET ${flag}${anchor} = $1::text::${types.anchorId}, ${quoteIdentifier(leafIndex)} = (named.position - 1)::integer
 FROM (
   SELECT DISTINCT ON (id) id, position FROM (
-    SELECT ${castId('text_id', types.eventId)} AS id, position
-    FROM gone, unnest(gone.event_ids) WITH ORDINALITY AS member (text_id, position)
+    SELECT ${castSql} AS id, position
+    FROM gone, unnest(gone.event_ids) WITH ORDINALITY AS member (text_id, position) OFFSET 0
   ) AS cast_ids WHERE id IS NOT NULL ORDER BY id, position DESC
 ) AS named
 WHERE event.${id} = named.id
 RETURNING 1`;
+    this.#markSql = {
+      plain: markSql(`text_id::${types.eventId}`),
+      guarded: markSql(guardedCast('text_id', types.eventId)),
+    };
+    this.#eventIdType = types.eventId;
     const filters = only.map(
       ({ column }, index) => `AND event.${quoteIdentifier(column)}::text = ANY ($${index + 2}::text[])`,
     );
-    const castOutbox = castId('held.text_id', types.eventId);
+    const castOutbox = guardedCast('held.text_id', types.eventId);
     this.missingSql = `SELECT event.${id}::text AS event_id FROM ${table} AS event
 WHERE event.${anchor} IS NULL ${filters.join(' ')}
   AND ($1::text IS NULL OR event.${id} > $1::text::${types.eventId})
@@ -53,6 +58,18 @@ WHERE event.${anchor} IS NULL ${filters.join(' ')}
   )
 ORDER BY event.${id} LIMIT ${PAGE}`;
     this.missingValues = only.map(({ values }) => values);
+  }
+
+  /**
+   * UPDATE of the events of the batch that the CTE `gone` deleted; $1 is the anchor's id. Has one row for each event.
+   *
+   * @param eventIds of that batch: where all are such as the column holds, none is judged in SQL, which takes far longer than all
+   *   the rest
+   */
+  markSql(eventIds: readonly (string | undefined)[]): string {
+    const type = this.#eventIdType;
+    const allFit = eventIds.every((eventId) => eventId === undefined || isOfType(eventId, type));
+    return allFit ? this.#markSql.plain : this.#markSql.guarded;
   }
 
   /**
@@ -112,19 +129,32 @@ SELECT name, format_type(type, NULL) AS type FROM types JOIN pg_type ON pg_type.
   return new Map(rows.map(({ name, type }) => [String(name), String(type)]));
 }
 
+const UUID = /^[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}$/i;
+
+function isOfType(eventId: string, type: string): boolean {
+  if (type === 'uuid') return UUID.test(eventId);
+  const range = INTEGERS[type];
+  if (range === undefined) return true;
+  if (!/^-?[0-9]{1,19}$/.test(eventId)) return false;
+  const value = BigInt(eventId);
+  return value >= BigInt(range[0]) && value <= BigInt(range[1]);
+}
+
 /**
  * A text as the type of the column, so that its index is used; NULL for a text that is none, which would otherwise fail the
  * whole batch for ever.
  */
-function castId(text: string, type: string): string {
+function guardedCast(text: string, type: string): string {
   if (type === 'uuid') {
-    return `CASE WHEN ${text} ~* '^[0-9a-f]{8}-?([0-9a-f]{4}-?){3}[0-9a-f]{12}$' THEN ${text}::uuid END`;
+    const digits = (count: number): string => `[0-9a-fA-F]{${count}}`;
+    const pattern = [8, 4, 4, 4, 12].map(digits).join('-');
+    return `CASE WHEN ${text} ~ '^${pattern}$' THEN ${text}::uuid END`;
   }
   const range = INTEGERS[type];
   if (range === undefined) return text;
   const [least, most] = range;
   const inRange = `CASE WHEN ${text}::numeric BETWEEN ${least} AND ${most} THEN ${text}::${type} END`;
-  return `CASE WHEN ${text} ~ '^-?[0-9]{1,19}$' THEN ${inRange} END`;
+  return `CASE WHEN length(${text}) <= 20 AND ${text} ~ '^-?[0-9]+$' THEN ${inRange} END`;
 }
 
 function unfit(what: string): GatewayError {

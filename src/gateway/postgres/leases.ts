@@ -16,7 +16,7 @@ export class Leases {
   readonly #renewSql: string;
   readonly #releaseSql: string;
   #timer: NodeJS.Timeout | undefined;
-  #renewing: Promise<void> = Promise.resolve();
+  #renewing: Promise<void> | undefined;
 
   /** @param taker UUID of this process */
   constructor(database: Database, names: OutboxNames, taker: string, leaseMs: number, log: GatewayLogger) {
@@ -64,11 +64,15 @@ export class Leases {
   }
 
   #renew(): void {
-    this.#renewing = this.#database
+    // A database that is slow is not asked more often for it.
+    this.#renewing ??= this.#database
       .run('renew leases', this.#renewSql, [this.held, this.#taker, this.leaseMs])
       .then(
         () => {},
         (error: Error) => this.#log.warn({ error: error.message }, 'leases on batches were not renewed'),
-      );
+      )
+      .finally(() => {
+        this.#renewing = undefined;
+      });
   }
 }
