@@ -2,7 +2,7 @@ import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { KIND, kindAt, stampFrames } from '../../../src/gateway/journal/frame.ts';
 import { type Damage, FrameScanner } from '../../../src/gateway/journal/frame-scanner.ts';
-import { RecordFrames } from '../../../src/gateway/journal/record-frames.ts';
+import { LEAF_FRAME_BYTES, RecordFrames } from '../../../src/gateway/journal/record-frames.ts';
 import { leafOf } from '../outbox-contract.ts';
 
 const SALT = 0x1234_5678;
@@ -92,14 +92,14 @@ test('after damage of any kind, every frame that was not touched is read', () =>
   );
 });
 
-// An event id is what a client of the gateway chose. Red when the checks begin from nothing secret, or from no position.
+// An event id is what a client of the gateway chose. Red when the checks begin from nothing secret.
 test('bytes that a stranger chose do not pass for a frame when damage is searched', () => {
-  // Frames for every position that they could have, as somebody makes them who knows the format but not the salt.
+  // As somebody makes them who knows the format, and where they will stand, but not the salt.
   const forged = Buffer.concat(
     Array.from({ length: 200 }, (_, n) => {
       const frames = new RecordFrames();
       frames.sealed({ requestId: 'x', etcdRevision: 0n, runs: [0, 1] });
-      stampFrames(frames.bytes, frames.length, 0, POSITION + n);
+      stampFrames(frames.bytes, frames.length, 0, POSITION + LEAF_FRAME_BYTES + n * frames.length);
       return frames.bytes.subarray(0, frames.length);
     }),
   );
@@ -116,6 +116,7 @@ test('bytes that a stranger chose do not pass for a frame when damage is searche
   });
 });
 
+// Red when the checks begin from the salt alone.
 test('a sound frame counts in its own place and its own segment only', () => {
   const { bytes } = segment([3, 3]);
   const first = bytes.subarray(0, bytes.length / 2);
