@@ -1,4 +1,4 @@
-import { afterEach, describe, expect, test } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import type { GatewayLogger } from '../../../src/gateway/logger.ts';
 import { type EventsOptions, outboxGrantSql, postgresOutbox } from '../../../src/gateway/postgres/index.ts';
 import { contextOf, leafOf, silentLog } from '../outbox-contract.ts';
@@ -14,9 +14,18 @@ import {
 } from './gateway-database.ts';
 
 let gateway: GatewayDatabase;
-afterEach(async () => {
+beforeAll(async () => {
+  gateway = await openGatewayDatabase('CREATE SCHEMA audit');
+});
+afterAll(async () => {
   await gateway.close();
 });
+
+/** A table of events in place of the one of the test before. */
+async function createEvents(sql = EVENTS): Promise<void> {
+  await gateway.query('DROP SCHEMA public, audit CASCADE; CREATE SCHEMA public; CREATE SCHEMA audit');
+  await gateway.query(sql);
+}
 
 /** Anchors leaves with these event ids, and gives what was logged meanwhile. */
 async function anchor(events: EventsOptions, eventIds: readonly string[]): Promise<object[]> {
@@ -49,7 +58,7 @@ describe("anchors in the gateway's own table", () => {
     ['text', ['Ä event\n"1"', '']],
     ['varchar(20)', ['one', 'two']],
   ])('are written by event ids of type %s', async (type, ids) => {
-    gateway = await openGatewayDatabase(EVENTS.replace('event_id uuid', `event_id ${type}`));
+    await createEvents(EVENTS.replace('event_id uuid', `event_id ${type}`));
     await gateway.query(`INSERT INTO audit_events (event_id) SELECT unnest($1::text[])::${type}`, [ids]);
     expect(await anchor({ table: 'audit_events' }, ids)).toEqual([]);
     const anchored = { notarized: true, anchor_id: anchorIdOf(1) };
@@ -68,7 +77,7 @@ describe("anchors in the gateway's own table", () => {
     ['bigint', '17', ['no number', '', '9223372036854775808', '99999999999999999999', '1.5']],
     ['smallint', '17', ['32768', '1e3']],
   ])('are written although an event id in the batch is no %s', async (type, good, bad) => {
-    gateway = await openGatewayDatabase(EVENTS.replace('event_id uuid', `event_id ${type}`));
+    await createEvents(EVENTS.replace('event_id uuid', `event_id ${type}`));
     await gateway.query(`INSERT INTO audit_events (event_id) VALUES ($1)`, [good]);
     const warnings = await anchor({ table: 'audit_events' }, [...bad, good]);
     expect(warnings).toEqual([{ anchorId: anchorIdOf(1), named: bad.length + 1, found: 1 }]);
@@ -77,8 +86,7 @@ describe("anchors in the gateway's own table", () => {
 
   // Red when any name is not quoted, or quoted with its quotes as they are.
   test('reach a table whose names nobody would choose', async () => {
-    gateway =
-      await openGatewayDatabase(`CREATE SCHEMA "My ""Schema"""; CREATE TABLE "My ""Schema"""."Audit.Events; --" (
+    await createEvents(`CREATE SCHEMA "My ""Schema"""; CREATE TABLE "My ""Schema"""."Audit.Events; --" (
       "Event ""Id""" uuid PRIMARY KEY, "Notarized?" boolean, "select" varchar(36), "leaf'index" bigint)`);
     const events = {
       schema: 'My "Schema"',
@@ -99,7 +107,7 @@ describe("anchors in the gateway's own table", () => {
   });
 
   test('can do without a flag, and take domains for what they are made of', async () => {
-    gateway = await openGatewayDatabase(`CREATE DOMAIN event_number AS bigint CHECK (VALUE > 0);
+    await createEvents(`CREATE DOMAIN event_number AS bigint CHECK (VALUE > 0);
       CREATE DOMAIN small_event_number AS event_number;
       CREATE TABLE audit_events (event_id small_event_number PRIMARY KEY, anchor_id text, leaf_index integer)`);
     await gateway.query('INSERT INTO audit_events VALUES (5)');
@@ -110,7 +118,7 @@ describe("anchors in the gateway's own table", () => {
   });
 
   test('of events that were deleted meanwhile are no error, and are logged', async () => {
-    gateway = await openGatewayDatabase();
+    await createEvents();
     await gateway.query('INSERT INTO audit_events (event_id) VALUES ($1)', [eventIdOf(2)]);
     const warnings = await anchor({ table: 'audit_events' }, [eventIdOf(1), eventIdOf(2)]);
     expect(warnings).toEqual([{ anchorId: anchorIdOf(1), named: 2, found: 1 }]);
@@ -119,7 +127,7 @@ describe("anchors in the gateway's own table", () => {
 
   // Red without the ORDER BY of `named`.
   test('of an event with two leaves in one batch are those of the later leaf', async () => {
-    gateway = await openGatewayDatabase();
+    await createEvents();
     await gateway.query('INSERT INTO audit_events (event_id) VALUES ($1), ($2)', [
       eventIdOf(1),
       eventIdOf(2),
@@ -134,7 +142,7 @@ describe("anchors in the gateway's own table", () => {
 
   // Red when a text is compared with the column in place of a value of its type.
   test('are found by the index, from an empty table to many rows without an ANALYZE', async () => {
-    gateway = await openGatewayDatabase(`${EVENTS} WITH (autovacuum_enabled = false)`);
+    await createEvents(`${EVENTS} WITH (autovacuum_enabled = false)`);
     const scans = async (): Promise<{ seq: number; read: number }> => {
       const [row] = await rowsOf(
         "SELECT seq_scan::integer AS seq, seq_tup_read::integer AS read FROM pg_stat_user_tables WHERE relname = 'audit_events'",
@@ -170,16 +178,14 @@ describe("anchors in the gateway's own table", () => {
     [{ table: 'audit_events', columns: { notarized: 'body' } }, 'is of type text, not boolean'],
     [{ table: 'audit_events', only: { kind: 'x' } }, 'has no column "kind"'],
   ] satisfies [EventsOptions, string][])('need a table that fits: %j', async (events, said) => {
-    gateway = await openGatewayDatabase();
+    await createEvents();
     const opened = postgresOutbox({ pool: gateway.pool, events }).open(contextOf());
     await expect(opened).rejects.toMatchObject({ code: 'OUTBOX_FAILED' });
     await expect(opened).rejects.toThrow(said);
   });
 
   test('are kept from where the search path of the role found the table at open', async () => {
-    gateway = await openGatewayDatabase(
-      `CREATE SCHEMA audit; ${EVENTS.replace('audit_events', 'audit.audit_events')}`,
-    );
+    await createEvents(EVENTS.replace('audit_events', 'audit.audit_events'));
     await gateway.query(`INSERT INTO audit.audit_events (event_id) VALUES ($1)`, [eventIdOf(1)]);
     const pool = gateway.newPool({ options: '-c search_path=audit' });
     const outbox = postgresOutbox({ pool, events: { table: 'audit_events' } });
