@@ -61,7 +61,10 @@ export class Witness {
     const trust = this.#trustOf(call.clusterId);
     const told = { ...answer, logIndex: Number(answer.logIndex) };
     const accepted = await trust.accept(told, call, limits).catch(async (error: unknown) => {
-      if (error instanceof VerificationError) await this.#keepEvidence(error, { call, answer: told });
+      if (error instanceof VerificationError) {
+        const newestCheckpoint = trust.knownCheckpoint();
+        await this.#keepEvidence(error, { call, answer: told, newestCheckpoint });
+      }
       throw error;
     });
     if (accepted.checkpoint !== undefined) {

@@ -39,6 +39,8 @@ export interface DeliveryObserver {
 export interface Evidence {
   readonly call: AnchorCall;
   readonly answer: AnchorAnswer | undefined;
+  /** the newest verified checkpoint: with several calls in flight another one than this call has presented */
+  readonly newestCheckpoint: string;
 }
 
 /** The store or the application is tried again after this. */
@@ -206,11 +208,11 @@ export class Delivery {
           return this.#bringHome(batch, outcome.anchor);
         case 'lie':
           this.#notaryPace.abandoned();
-          await this.#stop(outcome.code, outcome.message, { call, answer: outcome.answer });
+          await this.#stop(outcome.code, outcome.message, this.#evidence(call, outcome.answer));
           return this.#putBack(batch);
         case 'known-checkpoint-refused':
           this.#notaryPace.abandoned();
-          await this.#stop('KNOWN_CHECKPOINT_REFUSED', outcome.message, { call, answer: undefined });
+          await this.#stop('KNOWN_CHECKPOINT_REFUSED', outcome.message, this.#evidence(call, undefined));
           return this.#putBack(batch);
         case 'too-big':
           if (batch.sequences.length > 1) {
@@ -308,11 +310,15 @@ export class Delivery {
     await this.#observer.lied(code, message, evidence);
   }
 
+  #evidence(call: AnchorCall, answer: AnchorAnswer | undefined): Evidence {
+    return { call, answer, newestCheckpoint: this.#trust.knownCheckpoint() };
+  }
+
   /** The notary says so itself, and guards its log: not ours to stop, but somebody must know. */
   async #dataLost(message: string, call: AnchorCall): Promise<void> {
     if (this.#lostData === message) return;
     this.#lostData = message;
-    await this.#observer.lied('DATA_LOSS', message, { call, answer: undefined });
+    await this.#observer.lied('DATA_LOSS', message, this.#evidence(call, undefined));
   }
 
   #goneAway(status: string, message: string): void {

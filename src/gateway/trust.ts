@@ -107,15 +107,18 @@ export class Trust {
     }
 
     const presented = this.#presented(call.knownCheckpoint, this.#policy);
-    const known = presented?.origin === origin && !isLeftOut(answer, presented, size) ? presented : undefined;
+    const presentedHere = presented?.origin === origin ? presented : undefined;
+    const isUnproven = presentedHere !== undefined && isLeftOut(answer, presentedHere, size);
+    const known = isUnproven ? undefined : presentedHere;
     const verified = verifyHashedAnchorResponse(
       answer,
       known === undefined ? request : { ...request, known },
       this.#policy,
       FAST,
     );
-    if (presented !== undefined) this.#logs.begin(presented);
-    const newest = await this.#logs.join(verified.checkpoint, known, this.#pathOf(clusterId, limits));
+    const fetchPath = this.#pathOf(clusterId, limits);
+    if (isUnproven) await this.#logs.join(presentedHere, undefined, fetchPath);
+    const newest = await this.#logs.join(verified.checkpoint, known, fetchPath);
     const { current } = this.#logs;
     // A predecessor still answers for what it holds, and takes nothing new.
     if (!answer.replayed || current === undefined || this.#isOwn(current.origin))

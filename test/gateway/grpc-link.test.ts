@@ -7,7 +7,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, jest, tes
 import { GrpcLink } from '../../src/gateway/grpc-link.ts';
 import type { AnchorCall, CallLimits } from '../../src/gateway/notary-link.ts';
 import { judge } from '../../src/gateway/refusal.ts';
-import { verifyAnchorResponse, verifyReceipt } from '../../src/verify/index.ts';
+import { VerificationError, verifyAnchorResponse, verifyReceipt } from '../../src/verify/index.ts';
 import { temporaryDirectory } from '../cli/temporary-directory.ts';
 import { leavesNamed, vkeyOf } from '../integration/careful-caller.ts';
 import { type NotaryUnderTest, startNotary } from '../integration/notary-under-test.ts';
@@ -15,6 +15,7 @@ import { startEdge } from '../server/edge.ts';
 import { openTestDatabase, type TestDatabase } from '../support/database.ts';
 import { startTcpProxy } from '../support/tcp-proxy.ts';
 import { type Listener, listen } from './listener.ts';
+import { LyingNotary } from './lying-notary.ts';
 
 const TLS_FILES = join(import.meta.dirname, '../cli/tls');
 const certificate = readFileSync(join(TLS_FILES, 'server.crt'));
@@ -115,6 +116,18 @@ describe('over a link', () => {
     );
     expect(path.length).toBeGreaterThan(0);
     expect(path.every((hash) => hash.length === 32)).toBe(true);
+  });
+
+  test('an answer without a receipt is one that no check passes', async () => {
+    const strange = await LyingNotary.start();
+    ends.push(() => strange.stop());
+    const anchorId = randomUUID();
+    const receipt = await linkTo(strange.address).getReceipt(
+      { clusterId, anchorId, leafIndex: 0 },
+      within(10_000),
+    );
+    const expected = { leaf: leavesNamed('x'), anchorId, leafIndex: 0 };
+    expect(() => verifyReceipt(receipt, expected, { logKeys: [vkey] })).toThrow(VerificationError);
   });
 
   test('what the notary refuses is told with its details', async () => {
@@ -294,10 +307,25 @@ describe('a link', () => {
     }
   });
 
-  // Red when the deadline is passed on as it is.
-  test('takes a deadline that is further away than timers reach', async () => {
-    expect((await anchor(linkTo(notary.address), 2 ** 40)).leafCount).toBe(3);
+  // Red without connections of its own: the other link holds on to the dead one, and it would be given it again.
+  test('shares no connection with another link', async () => {
+    const proxy = await startTcpProxy(new URL(`tcp://${notary.address}`));
+    ends.push(() => proxy.close());
+    const [link, other] = [linkTo(`127.0.0.1:${proxy.port}`), linkTo(`127.0.0.1:${proxy.port}`)];
+    await anchor(link);
+    await anchor(other);
+    proxy.freeze();
+    link.drop();
+    expect((await anchor(link, 5_000)).leafCount).toBe(3);
   });
+
+  // Red when the deadline is passed on as it is.
+  test.each([2 ** 31 - 1, 2 ** 31, 2 ** 40, Number.POSITIVE_INFINITY])(
+    'takes a deadline that is further away than timers reach: %d ms',
+    async (timeoutMs) => {
+      expect((await anchor(linkTo(notary.address), timeoutMs)).leafCount).toBe(3);
+    },
+  );
 
   test('cancels the call whose signal aborts, and no other', async () => {
     const silent = await listening();

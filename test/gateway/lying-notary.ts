@@ -15,6 +15,7 @@ import {
   type GetConsistencyProofRequest,
   type GetConsistencyProofResponse,
   GetConsistencyProofResponseSchema,
+  GetInclusionProofResponseSchema,
   QuartermasterNotary,
 } from '#gen/quartermaster/v1/notary_pb.js';
 import { parseCheckpoint } from '../../src/note/index.ts';
@@ -35,6 +36,8 @@ export class LyingNotary {
   lie: LieName | ((question: Question) => Answer) | undefined;
   /** what GetConsistencyProof fails with; undefined for the truth */
   refusesPaths: status | undefined;
+  /** the log that GetConsistencyProof answers from, in the order in which it is asked; then `log` */
+  readonly pathsFrom: SignedLog[] = [];
   /** waited for before an answer is sent */
   beforeAnswer: (() => Promise<void>) | undefined;
   readonly requests: CreateAnchorRequest[] = [];
@@ -56,6 +59,8 @@ export class LyingNotary {
       getConsistencyProof: unary((request: GetConsistencyProofRequest) =>
         notary.#getConsistencyProof(request),
       ),
+      // It keeps no leaves.
+      getInclusionProof: unary(async () => create(GetInclusionProofResponseSchema)),
     });
     notary.#port = await new Promise<number>((resolve, reject) => {
       notary.#server.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), (error, port) => {
@@ -108,7 +113,12 @@ export class LyingNotary {
       requestId,
     };
     if (typeof this.lie === 'function') return this.lie(question);
-    if (this.lie !== undefined) return LIES[this.lie].answer(question);
+    return this.lie === undefined ? this.truth(question) : LIES[this.lie].answer(question);
+  }
+
+  /** The honest answer, which is kept. */
+  truth(question: Question): Answer {
+    const { requestId } = question;
     const before = this.anchored.get(requestId);
     if (before !== undefined) return { ...proven(question, this.log, before), replayed: true };
     const answer = honestly(question);
@@ -121,8 +131,9 @@ export class LyingNotary {
     const [first, second] = [Number(request.firstSize), Number(request.secondSize)];
     this.askedPaths.push(`${first} to ${second}`);
     if (this.refusesPaths !== undefined) throw new Refused(this.refusesPaths);
-    if (second > this.log.size) throw new Refused(status.OUT_OF_RANGE);
-    const consistencyPath = this.log.upTo(second).consistencyPath(first);
+    const log = this.pathsFrom.shift() ?? this.log;
+    if (second > log.size) throw new Refused(status.OUT_OF_RANGE);
+    const consistencyPath = log.upTo(second).consistencyPath(first);
     return create(GetConsistencyProofResponseSchema, { consistencyPath });
   }
 }

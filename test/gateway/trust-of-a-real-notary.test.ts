@@ -121,7 +121,8 @@ describe('a cluster that is sealed, and succeeded', () => {
     // What the sealed log holds is proven there, against what was known of it, though no path comes with the answer.
     const replayed = await anchor(pinning, { ...lost, knownCheckpoint: pinning.knownCheckpoint() });
     expect(replayed).toMatchObject({ anchorId, clusterId, logIndex: 0 });
-    // And the next one goes to the successor.
+    // And what is presented stays the successor's, where the next one goes.
+    expect(sizeOf(pinning.knownCheckpoint())).toBe(3);
     expect(await anchor(pinning)).toMatchObject({ clusterId: successorId, logIndex: 3 });
 
     const restarted = trusting(successorsKey, key);

@@ -8,9 +8,9 @@ import { parseCheckpoint } from '../../src/note/index.ts';
 import { type Receipt, VerificationError, verifyReceipt } from '../../src/verify/index.ts';
 import { leavesNamed } from '../integration/careful-caller.ts';
 import { naiveInclusionPath } from '../verify/naive-tree.ts';
-import { BRANCHES, LIES, type LieName } from './lies.ts';
+import { BRANCHES, honestly, LIES, type LieName } from './lies.ts';
 import { LyingNotary } from './lying-notary.ts';
-import { SignedLog, successorOf, vkeyOf } from './signed-log.ts';
+import { recordOf, SignedLog, successorOf, vkeyOf } from './signed-log.ts';
 
 const LIMITS = { timeoutMs: 10_000, signal: new AbortController().signal };
 const ALL_LIES = Object.entries(LIES).map(([name, lie]) => ({ name: name as LieName, ...lie }));
@@ -240,6 +240,29 @@ describe('calls in flight together', () => {
     expect(await refusal(later())).toMatchObject({ code: 'CONSISTENCY_PATH' });
   });
 
+  // Red when they are compared at the same time: each would be shown to extend what was known before both.
+  test('show a fork between them also where the notary proves each branch', async () => {
+    await anchorHonestly(1);
+    const [first, honest, forked] = [callOf(), callOf(), callOf()];
+    const firstAnswer = await ask(first);
+    const honestAnswer = await ask(honest);
+    const branch = notary.log.upTo(2).with(recordOf(notary.clusterId, [new Uint8Array(32)]));
+    notary.lie = (question) => honestly(question, branch);
+    const forkedAnswer = await ask(forked);
+    await trust.accept(firstAnswer, first, LIMITS);
+    const whole = branch.with(forkedAnswer.record);
+    notary.pathsFrom.push(notary.log, whole);
+    const accepted = trust.accept(honestAnswer, honest, LIMITS);
+    const refused = refusal(trust.accept(forkedAnswer, forked, LIMITS));
+    expect(await accepted).toMatchObject({ verified: true });
+    expect(await refused).toMatchObject({ code: 'CONSISTENCY_PATH' });
+    // Each on its own is proven by what the notary gave.
+    const other = trusting(notary.vkey);
+    other.restore([firstAnswer.checkpoint]);
+    notary.pathsFrom.push(whole);
+    expect(await other.accept(forkedAnswer, forked, LIMITS)).toMatchObject({ verified: true });
+  });
+
   test('show a fork between them also where the notary does not answer for its log', async () => {
     await anchorHonestly(1);
     for (const code of [status.NOT_FOUND, status.OUT_OF_RANGE, status.PERMISSION_DENIED]) {
@@ -341,6 +364,9 @@ describe('a successor', () => {
     ]);
     ofPredecessor(forked);
     expect(await refusal(anchor(pinning, lost))).toMatchObject({ code: 'CONSISTENCY_PATH' });
+    // Whoever presents what this one has not seen itself, as an agent's callers do, is not answered less carefully.
+    const agents = new Trust({ clusterId: sealed.clusterId, keys: [vkeyOf(sealed.clusterId, 1)], link });
+    expect(await refusal(anchor(agents, lost))).toMatchObject({ code: 'CONSISTENCY_PATH' });
 
     notary.log = successor;
     notary.lie = undefined;
@@ -364,7 +390,7 @@ describe('a successor', () => {
       [successors, own],
     ]) {
       const restarted = new Trust({
-        clusterId: sealed.clusterId,
+        clusterId: sealed.clusterId.toUpperCase(),
         keys: [vkeyOf(sealed.clusterId, 1), successorsKey],
         link,
       });
