@@ -1,7 +1,11 @@
 import { createHash } from 'node:crypto';
 import { describe, expect, test } from '@jest/globals';
 import { commitEvent, hashEvent } from '../../src/gateway/commit-event.ts';
-import { leafOf, hashEvent as recomputedHash } from '../../src/verify/index.ts';
+import { createGatewayIn } from '../../src/gateway/create-gateway.ts';
+import { realEnvironment } from '../../src/gateway/environment.ts';
+import { leafOf, hashEvent as recomputedHash, verifyReceipt } from '../../src/verify/index.ts';
+import { MemoryLink } from './memory-link.ts';
+import { CLUSTER_ID, silentLog } from './outbox-contract.ts';
 
 const event = { user: 'ada', type: 'session.opened', at: '2025-03-23T12:00:01.100Z' };
 const hex = (value: Uint8Array) => Buffer.from(value).toString('hex');
@@ -62,3 +66,28 @@ test.each([commitEvent, hashEvent])(
     expect(() => make(null as unknown as object)).toThrow(expect.objectContaining({ code: 'BAD_EVENT' }));
   },
 );
+
+// Red when submit takes another part of the commitment for the leaf, or refuses what else is in it.
+test('an auditor with the event, its salt and the receipt needs nothing else', async () => {
+  const link = new MemoryLink(CLUSTER_ID);
+  const gateway = createGatewayIn(
+    { ...realEnvironment, connect: () => link },
+    { endpoint: 'nowhere:1', clusterId: CLUSTER_ID, logger: silentLog, batch: { flushIntervalMs: 1 } },
+  );
+  try {
+    const commitment = commitEvent(event);
+    const handle = await gateway.submit({ eventId: 'event-1', ...commitment });
+    const { eventId, anchorId, receipt } = await handle.anchored;
+    expect(eventId).toBe('event-1');
+    const stored = { event: JSON.parse(commitment.canonical), salt: Uint8Array.from(commitment.salt) };
+    const policy = { logKeys: [link.notary.log.vkey] };
+    const verify = (altered: object) =>
+      verifyReceipt(receipt, { leaf: leafOf(altered, stored.salt), anchorId }, policy);
+    expect(verify(stored.event)).toMatchObject({ anchorId, clusterId: CLUSTER_ID });
+    expect(() => verify({ ...stored.event, user: 'adb' })).toThrow(
+      expect.objectContaining({ name: 'VerificationError' }),
+    );
+  } finally {
+    await gateway.close();
+  }
+});

@@ -40,7 +40,8 @@ beforeAll(async () => {
 }, 300_000);
 afterAll(() => rmSync(directory, { recursive: true, force: true }));
 
-// First: the others use what is installed here.
+// First: the others use what is installed here. Red when `engines` names an older Node.js than a dependency, when code needs a
+// newer one, and when something that is imported is not published.
 describe.each([22, 24])('on Node.js %i', (major) => {
   test('the package installs into an empty project, and every dependency says that it runs there', async () => {
     expect((await project(major).run('--version')).stdout).toMatch(`v${major}.`);
@@ -69,6 +70,7 @@ test('the command says which Node.js it needs', async () => {
   });
 });
 
+// Red when an entry point's types are somewhere else, and when the README misspells a method.
 describe('the published package', () => {
   test('has nothing that publint finds wrong', async () => {
     const { code, stdout, stderr } = await project(24).run(
@@ -133,7 +135,7 @@ describe('what is loaded', () => {
     return JSON.parse(stdout);
   }
 
-  // Red with an import of pino, or of src/notary, in what the entry point loads.
+  // Red with an import of pino or kysely, or of src/notary, in what the entry point loads.
   test.each(entryPoints)(
     '%s brings neither a notary nor a database driver nor a logger along',
     async (name) => {
