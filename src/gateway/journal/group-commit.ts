@@ -36,6 +36,7 @@ export class GroupCommit {
   #running: Promise<void> | undefined;
   #carrying: Iterator<(visitor: RecordVisitor) => void> | undefined;
   #cannotClean = false;
+  #isFinishing = false;
   #waitingBytes = 0;
 
   constructor(log: SegmentLog, state: JournalState, events: GroupCommitEvents) {
@@ -84,6 +85,12 @@ export class GroupCommit {
     await this.#running;
   }
 
+  /** Writes what waits, and tidies up no more: whoever ends has no time for that, and the next process does it. */
+  async finish(): Promise<void> {
+    this.#isFinishing = true;
+    await this.#running;
+  }
+
   async #run(): Promise<void> {
     // What is asked for in the same turn goes along.
     await Promise.resolve();
@@ -125,7 +132,8 @@ export class GroupCommit {
   }
 
   #hasToTidy(): boolean {
-    return !this.#cannotClean && (this.#log.hasUnneeded || this.#log.isWasteful);
+    if (this.#cannotClean || this.#isFinishing) return false;
+    return this.#log.hasUnneeded || this.#log.isWasteful;
   }
 
   /**

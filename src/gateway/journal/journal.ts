@@ -156,7 +156,7 @@ export class JournalOutbox implements Outbox {
     if (opened === undefined) return;
     this.#opened = undefined;
     // What is in hand is only known to this process: the next one takes it again.
-    await opened.commits.idle();
+    await opened.commits.finish();
     try {
       await opened.segments.close();
     } finally {

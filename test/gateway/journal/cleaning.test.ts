@@ -87,7 +87,7 @@ test('power may fail at any step of that: what was promised is there, what was s
     const promised = new Set<number>();
     const settled = new Set<number>();
     try {
-      for (let n = 0; n < 14; n++) {
+      for (let n = 0; n < 10; n++) {
         await outbox.append(leafOf(n), `event ${n}`);
         promised.add(n);
         const batch = (await outbox.take(1, true))!;

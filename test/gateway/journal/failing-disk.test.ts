@@ -105,7 +105,7 @@ test('of changes of one batch that run together, the first is made and the other
   await outbox.close();
 });
 
-// Red when an error while tidying up reaches whoever appends.
+// Red when an error while tidying up reaches whoever appends, or is the end of tidying up.
 test('a segment that cannot be removed stops nobody, and goes later', async () => {
   const files = new MemoryFiles();
   const { outbox } = await openJournal(files, { segmentBytes: 200 });
@@ -118,8 +118,8 @@ test('a segment that cannot be removed stops nobody, and goes later', async () =
   expect(files.names().length).toBeGreaterThan(5);
   files.fault = undefined;
   await settleOne(20);
+  while (files.names().length >= 4) await new Promise(setImmediate);
   await outbox.close();
-  expect(files.names().length).toBeLessThan(4);
 });
 
 test.each([
