@@ -13,6 +13,7 @@ export interface ApplicationOptions {
   readonly maxLeaves: number;
   readonly flushIntervalMs: number;
   readonly inFlight: number;
+  readonly segmentBytes: number;
   /** that it commits */
   readonly events: number;
   readonly dieAt:

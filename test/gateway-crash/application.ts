@@ -6,7 +6,8 @@ import { commitEvent } from '../../src/gateway/commit-event.ts';
 import { createGatewayIn } from '../../src/gateway/create-gateway.ts';
 import { realEnvironment } from '../../src/gateway/environment.ts';
 import { GatewayError } from '../../src/gateway/error.ts';
-import { journalOutbox } from '../../src/gateway/journal/journal-outbox.ts';
+import { nodeFiles } from '../../src/gateway/journal/file-system.ts';
+import { JournalOutbox } from '../../src/gateway/journal/journal.ts';
 import { memoryOutbox } from '../../src/gateway/memory-outbox.ts';
 import { postgresOutbox } from '../../src/gateway/postgres/index.ts';
 import { type ApplicationOptions, OPTIONS } from './application-options.ts';
@@ -40,8 +41,15 @@ const inPostgres =
   options.outbox === 'postgres'
     ? postgresOutbox({ pool: database, events: { table: 'audit_events' }, leaseMs: 1_000 })
     : undefined;
-const inJournal =
-  options.outbox === 'journal' ? journalOutbox({ directory: options.journalDirectory }) : undefined;
+// As `journalOutbox` makes it, but with segments as small as it never has them: they are tidied up between any two deaths.
+const journal = {
+  directory: options.journalDirectory,
+  maxLeaves: 100_000,
+  maxBytes: 1_024 ** 3,
+  segmentBytes: options.segmentBytes,
+  isSynced: true,
+};
+const inJournal = options.outbox === 'journal' ? new JournalOutbox(journal, nodeFiles) : undefined;
 const gateway = createGatewayIn(
   { ...realEnvironment, reached },
   {

@@ -18,6 +18,7 @@ const plan: RunPlan = {
   maxLeaves: 3,
   flushIntervalMs: 5,
   inFlight: 1,
+  segmentBytes: 2_048,
   processes: [[]],
 };
 

@@ -56,6 +56,8 @@ export interface RunPlan {
   readonly maxLeaves: number;
   readonly flushIntervalMs: number;
   readonly inFlight: number;
+  /** of the journal; small ones are tidied up all the time */
+  readonly segmentBytes: number;
   /** For each process of the application (several are replicas on one outbox): its lives, one after another. */
   readonly processes: readonly (readonly LifePlan[])[];
 }
@@ -127,6 +129,7 @@ export function planRun(seed: string, outbox: OutboxKind, number: number): RunPl
     // Long enough that batches have several leaves where they are to be split.
     flushIntervalMs: notary.kind === 'small' ? 60 : random.pick([5, 20]),
     inFlight: random.chance(0.7) ? 1 : 3,
+    segmentBytes: random.pick([2_048, 8 * 1_024 * 1_024]),
   };
   if (due === undefined) {
     const life: LifePlan = { events: random.between(150, 300), end: { kind: 'close', afterMs: 2_000 } };

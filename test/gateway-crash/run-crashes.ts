@@ -28,9 +28,14 @@ export async function runCrashes(stages: readonly Stage[], options: CrashOptions
   const { seed, only, print } = options;
   const runs = only === undefined ? options.runs : {};
   const outboxes = Object.entries(options.runs) as [OutboxKind, number][];
-  const planned = outboxes.flatMap(([outbox, count]) =>
-    (only === undefined ? [...Array(count).keys()] : [only]).map((number) => planRun(seed, outbox, number)),
+  const plans = outboxes.flatMap(([outbox, count]) =>
+    (only === undefined ? [...Array(count).keys()] : [only]).map((number) => ({
+      share: number / count,
+      plan: planRun(seed, outbox, number),
+    })),
   );
+  // One outbox after another, so that whoever ends it early has seen something of each.
+  const planned = plans.sort((a, b) => a.share - b.share).map(({ plan }) => plan);
   const results = await runAll(stages, planned, print);
   for (let round = 1; round <= FURTHER_ROUNDS; round++) {
     const missed = missedPoints(results, runs);

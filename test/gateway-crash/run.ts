@@ -40,6 +40,7 @@ export async function run(stage: Stage, plan: RunPlan): Promise<RunResult> {
       maxLeaves: plan.maxLeaves,
       flushIntervalMs: plan.flushIntervalMs,
       inFlight: plan.inFlight,
+      segmentBytes: plan.segmentBytes,
     };
     const liveOne = ({ events, end }: LifePlan) =>
       live(
