@@ -87,7 +87,7 @@ export function judge(error: unknown): Judgement {
     case status.DEADLINE_EXCEEDED:
     case status.CANCELLED:
       return again(true);
-    // No notary has no CreateAnchor, so this is the wrong endpoint, or a proxy that cannot find it.
+    // Every notary has CreateAnchor, so this is the wrong endpoint, or a proxy that cannot find one.
     case status.UNIMPLEMENTED:
       return again(true);
     // A notary that has a defect is there; from anybody else it is a connection that broke.
