@@ -50,6 +50,7 @@ export interface DeadLetter {
 
 /** A leaf that is not anchored yet, and where it stands. */
 export interface UnanchoredLeaf {
+  /** empty where it is `missing` */
   readonly leaf: Uint8Array;
   readonly eventId: string | undefined;
   /** `missing`: the gateway's own table has the event, and no outbox has its leaf */

@@ -7,6 +7,8 @@ import {
   type PostgresPool,
   postgresOutbox,
 } from '../../../src/gateway/postgres/index.ts';
+import { withClient } from '../../support/postgres-template.ts';
+import { eventually, waitingBackend } from '../../support/postgres-waits.ts';
 import { startTcpProxy, type TcpProxy } from '../../support/tcp-proxy.ts';
 import { contextOf, leafOf, listed, numbersOf, partsOf } from '../outbox-contract.ts';
 import {
@@ -211,6 +213,40 @@ describe('a connection that is cut at any statement', () => {
       await insist(() => outbox.release(batch!));
       expect(await straight.take(9, true)).toEqual(batch);
     });
+  });
+
+  // Red when a transaction that is under way is taken for one that failed: its leaf is taken twice.
+  test('while a COMMIT is under way: the answer waits for what becomes of it', async () => {
+    const schema = 'slow_commit';
+    const straight = postgresOutbox({ pool: gateway.pool, schema });
+    await straight.migrate();
+    await straight.open(contextOf());
+    await gateway.query(`CREATE TABLE gate ();
+      CREATE FUNCTION wait_at_gate() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN LOCK TABLE gate IN SHARE MODE; RETURN NULL; END';
+      CREATE CONSTRAINT TRIGGER wait AFTER INSERT ON ${schema}.outbox_leaves
+      DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION wait_at_gate()`);
+    const pool = gateway.newPool({ connectionString: proxy.through(gateway.url), max: 1 });
+    const outbox = postgresOutbox({ pool, schema });
+    await outbox.open(contextOf());
+    await withClient(gateway.url, async (observer) => {
+      await observer.query('BEGIN; LOCK TABLE gate IN ACCESS EXCLUSIVE MODE');
+      const append = outbox.append(leafOf(1), undefined);
+      await withClient(gateway.url, async (onlooker) => {
+        await waitingBackend(onlooker, 'Lock', /^COMMIT$/);
+        proxy.cut();
+        await eventually(async () => {
+          const { rows } = await onlooker.query(
+            "SELECT 1 FROM pg_stat_activity WHERE query LIKE 'SELECT pg_xact_status%' AND datname = current_database()",
+          );
+          return rows.length > 0 ? true : undefined;
+        });
+      });
+      await observer.query('COMMIT');
+      expect(await append).toBeGreaterThan(0);
+    });
+    expect(await statesOf(straight)).toEqual(['1 queued']);
+    await outbox.close();
+    await straight.close();
   });
 
   test('while the tables are made: they are there in the end', async () => {
