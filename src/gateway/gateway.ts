@@ -250,8 +250,8 @@ export class Gateway implements AsyncDisposable {
     if (this.#closing !== undefined) throw closed();
     if (this.#delivery === undefined) return Promise.resolve(this.#disabledHandle(eventId));
     // The caller may use its bytes again as soon as it has this promise.
-    if (!this.#isOpen) return this.#submitOnceOpen({ leaf: leaf.slice(), eventId });
-    const kept = this.#keepsLeaves ? leaf.slice() : undefined;
+    if (!this.#isOpen) return this.#submitOnceOpen({ leaf: new Uint8Array(leaf), eventId });
+    const kept = this.#keepsLeaves ? new Uint8Array(leaf) : undefined;
     const sequence = this.#room.append(leaf, eventId);
     if (typeof sequence !== 'number') return this.#takenLater(sequence, eventId, kept);
     return this.#environment.reached === undefined

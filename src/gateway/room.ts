@@ -58,7 +58,7 @@ export class Room {
   #wait(leaf: Uint8Array, eventId: string | undefined): Promise<number> {
     return new Promise((resolve, reject) => {
       // The caller may use its bytes again before there is room.
-      this.#waiting.push({ leaf: leaf.slice(), eventId, resolve, reject });
+      this.#waiting.push({ leaf: new Uint8Array(leaf), eventId, resolve, reject });
       if (this.#isClosed) this.close();
     });
   }

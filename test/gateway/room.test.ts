@@ -45,6 +45,21 @@ describe('a full outbox', () => {
     expect(room.waiting).toBe(0);
   });
 
+  // Red when the leaf is taken by `slice`, which copies nothing of a Buffer.
+  test('holds a copy: the caller may use its bytes again, a Buffer of them too', async () => {
+    const { append, held, free } = store(1);
+    const room = new Room(append, true);
+    await room.append(leafOf(1), undefined);
+    const bytes = Buffer.from(leafOf(2));
+    const waiting = room.append(bytes, undefined);
+    await new Promise(setImmediate);
+    bytes.fill(0);
+    free();
+    room.freed();
+    await waiting;
+    expect(held).toEqual([2]);
+  });
+
   test('ends the wait of those who are still there at the close', async () => {
     const { append } = store(0);
     const room = new Room(append, true);

@@ -49,7 +49,7 @@ SELECT json_agg(sequence ORDER BY sequence)::text AS sequences, pg_current_xact_
       if (this.#waiting.length >= MAX_WAITING) {
         throw new GatewayError('OUTBOX_FULL', `${MAX_WAITING} leaves wait for the database already`);
       }
-      this.#waiting.push({ leaf: leaf.slice(), eventId, enqueuedAtMs, resolve, reject });
+      this.#waiting.push({ leaf: new Uint8Array(leaf), eventId, enqueuedAtMs, resolve, reject });
       this.#draining ??= this.#drain();
     });
   }
