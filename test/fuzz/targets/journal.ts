@@ -57,8 +57,7 @@ const HEADER = formatSegmentHeader({
  * Whatever stands in a segment, its frames and its damage are all of it, in order; each leaf that is read is one that was
  * written. A record that is accepted is written again byte for byte.
  *
- * Seen red: with a checksum that does not begin from the position (frames count twice); with numbers in more bytes than they
- * need.
+ * Seen red: with the checksum of bodies not looked at; with numbers in more bytes than they need.
  */
 export const journal: Target = {
   name: 'journal',

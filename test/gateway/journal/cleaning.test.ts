@@ -50,6 +50,25 @@ test('a dead letter, a batch without an answer and a checkpoint do not keep the 
   await again.outbox.close();
 });
 
+// Red when the last segment goes as well, because nothing in it is needed: it is the one that is written.
+test('where nothing waits the last segment stays, is written on, and says where sequences go on', async () => {
+  const files = new MemoryFiles();
+  const { outbox } = await openJournal(files, { segmentBytes: 300 });
+  await pass(outbox, 0, 100);
+  while (files.names().length > 1) await new Promise(setImmediate);
+  const sequence = await outbox.append(leafOf(100), undefined);
+  expect(sequence).toBe(100);
+  const after = files.afterPowerFailure(() => 0);
+  await outbox.close();
+  const again = await openJournal(after);
+  expect(await waiting(again.outbox)).toEqual([100]);
+  await again.outbox.settle((await again.outbox.take(1, true))!, ANCHOR);
+  await again.outbox.close();
+  const third = await openJournal(after);
+  expect(await third.outbox.append(leafOf(101), undefined)).toBe(101);
+  await third.outbox.close();
+});
+
 // Red when a process that is started again and again leaves a file each time.
 test('many short lives leave few files', async () => {
   const files = new MemoryFiles();
