@@ -197,7 +197,7 @@ export class SegmentLog implements SegmentUse {
     if (active === undefined) return;
     this.#active = undefined;
     const { file, isNew, bytes, number } = active;
-    if (!isNew) await file.truncate(bytes).then(() => file.sync(), ignored);
+    if (!isNew) await cutBack(file, bytes).catch(ignored);
     await file.close().catch(ignored);
     if (isNew) await this.#remove(number).catch(ignored);
   }
@@ -210,6 +210,11 @@ export class SegmentLog implements SegmentUse {
     });
     await files.syncDirectory(directory);
   }
+}
+
+async function cutBack(file: JournalFile, bytes: number): Promise<void> {
+  await file.truncate(bytes);
+  await file.sync();
 }
 
 /** The write failed already, and that is what is told. */

@@ -55,6 +55,19 @@ test('after a failed sync the group is written again, elsewhere', async () => {
   expect(await numbersIn(files.afterPowerFailure(() => 0))).toEqual([1, 2]);
 });
 
+// Red when an error while the file is left is what the append fails with.
+test('a file that fails for good is left for another, and none is left open', async () => {
+  const files = new MemoryFiles();
+  const { outbox } = await openJournal(files);
+  await outbox.append(leafOf(1), undefined);
+  files.fault = (operation, path) =>
+    operation === 'sync' && path.endsWith('1.journal') ? systemError('EIO') : undefined;
+  await outbox.append(leafOf(2), undefined);
+  await outbox.close();
+  expect(files.openFiles).toBe(0);
+  expect(await numbersIn(files.afterPowerFailure(() => 0))).toEqual([1, 2]);
+});
+
 // Red when a new segment does not say how much of the one before counts.
 test('what was refused does not come back where it could not even be cut off', async () => {
   const files = new MemoryFiles();

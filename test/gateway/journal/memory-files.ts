@@ -30,6 +30,7 @@ export class MemoryFiles implements JournalFiles {
   #isLocked = false;
   /** Asked before each operation; what it returns is thrown. */
   fault: ((operation: Operation, path: string) => Error | undefined) | undefined;
+  openFiles = 0;
   /** How many operations there were that change something. */
   changes = 0;
   /** Nothing works any more after so many changes. */
@@ -117,6 +118,7 @@ export class MemoryFiles implements JournalFiles {
   }
 
   #file(path: string, content: Content): JournalFile {
+    this.openFiles++;
     return {
       read: async (bytes, position) => {
         await this.#before('read', path);
@@ -139,7 +141,9 @@ export class MemoryFiles implements JournalFiles {
         await this.#before('truncate', path);
         content.bytes = Buffer.from(content.bytes.subarray(0, bytes));
       },
-      close: async () => {},
+      close: async () => {
+        this.openFiles--;
+      },
     };
   }
 
