@@ -138,18 +138,22 @@ export function planRun(seed: string, outbox: OutboxKind, number: number): RunPl
   const others = Array.from({ length: random.between(1, 3) }, () => planLife(random, points, notary.kind));
   // Last, when a notary that was down at first has come up.
   const lives = [...others, planDeath(random, due)];
-  // The other one outlives each death of the first: it takes over what that had in hand.
-  const hasReplica = outbox === 'postgres' && random.chance(0.4);
+  // The other one outlives each death of the first: it takes over what that had in hand. Of two rounds each point has one so.
+  const hasReplica = outbox === 'postgres' && (number + roundOf(outbox, number)) % 2 === 1;
   const replica: LifePlan = { events: random.between(10, 40), end: { kind: 'close', afterMs: 2_500 } };
   return { ...shape, processes: hasReplica ? [lives, [replica]] : [lives] };
+}
+
+/** How often each point has had its turn before. */
+function roundOf(outbox: OutboxKind, number: number): number {
+  return Math.floor(number / Math.max(1, POINTS[outbox].length));
 }
 
 function planNotary(random: Random, outbox: OutboxKind, due: Point | undefined, number: number): NotaryPlan {
   const all = outbox === 'memory' ? NOTARIES_OF_MEMORY : NOTARIES;
   const fit = all.filter((each) => due === undefined || isReached(due, each));
   // In each round a point meets another one than in the round before.
-  const round = Math.floor(number / Math.max(1, POINTS[outbox].length));
-  const kind = fit[(number + round) % fit.length] ?? 'up';
+  const kind = fit[(number + roundOf(outbox, number)) % fit.length] ?? 'up';
   if (kind === 'down') return { kind, lives: 1 };
   if (kind === 'slow') return { kind, delayMs: random.between(10, 80) };
   return { kind };

@@ -93,10 +93,11 @@ function lineOf({ plan, deaths, events, strokes }: RunResult, done: number, runs
 
 function countDeaths(results: readonly RunResult[]): Map<string, number> {
   const counts = new Map<string, number>();
+  const count = (key: string) => counts.set(key, (counts.get(key) ?? 0) + 1);
   for (const { plan, deaths } of results) {
     for (const death of deaths) {
-      const key = `${plan.outbox}: ${death}`;
-      counts.set(key, (counts.get(key) ?? 0) + 1);
+      count(`${plan.outbox}: ${death}`);
+      if (plan.processes.length > 1) count(`${plan.outbox}, beside a replica: ${death}`);
     }
   }
   return counts;
