@@ -182,6 +182,7 @@ describe('the auditor', () => {
   const proofFile = () => join(CHECKOUT, VERIFY, `${eventId}.tlog-proof`);
   afterAll(() => rmSync(proofFile(), { force: true }));
 
+  // Red when the row's anchor is not compared with the receipt's.
   test('verifies a row of the database, and then offline a row as JSON with the receipt that was kept', async () => {
     expect(await verify([eventId])).toMatchObject({
       code: 0,
@@ -192,12 +193,16 @@ describe('the auditor', () => {
     const offline = { NOTARY_KEYS: settings.NOTARY_KEYS ?? '', NOTARY_ENDPOINT: '127.0.0.1:1' };
     const row = JSON.stringify(await rowOf(eventId));
     expect(await verify(['--row', '-', '--receipt', proofFile()], offline, row)).toMatchObject({ code: 0 });
-    const changed = row.replace('grace', 'grbce');
-    const refused = await verify(['--row', '-', '--receipt', proofFile()], offline, changed);
-    expect(refused).toMatchObject({ code: 1, out: expect.stringMatching(/^NOT VERIFIED \(LEAF_PATH\)/) });
+    for (const [changed, code] of [
+      [row.replace('grace', 'grbce'), 'LEAF_PATH'],
+      [row.replace(/"leaf_index":\d+/, '"leaf_index":77'), 'LEAF_INDEX_MISMATCH'],
+    ] as const) {
+      const refused = await verify(['--row', '-', '--receipt', proofFile()], offline, changed);
+      expect(refused).toMatchObject({ code: 1, out: expect.stringContaining(`NOT VERIFIED (${code})`) });
+    }
   });
 
-  // Red when a field is left out of what the two of them hash, and when the row's anchor is not compared.
+  // Red when a field is left out of what the two of them hash.
   test.each([
     ['actor', `overlay(actor placing 'G' from 1 for 1)`],
     ['action', `overlay(action placing 'A' from 1 for 1)`],

@@ -60,7 +60,7 @@ export class AuditLog {
     await tx.query(
       `INSERT INTO audit_events (event_id, occurred_at, actor, action, subject, salt, notarize)
        VALUES ($1, $2, $3, $4, $5, $6, $7)`,
-      [event.event_id, event.occurred_at, actor, action, subject, Buffer.from(salt), notarize],
+      [event.event_id, event.occurred_at, actor, action, subject, salt, notarize],
     );
     if (notarize) await this.#outbox.enqueue(tx, { leaf, eventId: event.event_id });
     return event.event_id;
