@@ -123,7 +123,7 @@ async function commitOne(isRolledBack: boolean): Promise<void> {
   const eventId = randomUUID();
   const event = { eventId, actor: 'alice', action: 'secret.read' };
   const { leaf, salt } = commitEvent(event);
-  report.write({ type: 'began', eventId, leaf: Buffer.from(leaf).toString('hex') });
+  report.write({ type: 'began', eventId, leaf: Buffer.from(leaf).toString('hex'), pid: process.pid });
   await own.query('BEGIN');
   await insertEvent(own, { eventId, event, salt, leaf });
   await inPostgres?.enqueue(own, { eventId, leaf });

@@ -43,7 +43,7 @@ const right: Evidence = {
   rows: [rowOf(1, 'anchor-0', 0), rowOf(2, 'anchor-0', 1), rowOf(3, 'anchor-1', 0)],
   log: [anchorOf(0, 1, 2), anchorOf(1, 3)],
   report: [
-    { type: 'began', eventId: 'event-4', leaf: 'leaf-4' },
+    { type: 'began', eventId: 'event-4', leaf: 'leaf-4', pid: 1 },
     { type: 'rolled-back', eventId: 'event-4' },
     { type: 'taken', eventId: 'event-1' },
     { type: 'submitted-again', eventId: 'event-3' },
@@ -105,6 +105,20 @@ describe('the judge', () => {
         ...withLog(anchorOf(0, 2, 1), anchorOf(1, 3)),
         rows: [rowOf(1, 'anchor-0', 1), rowOf(2, 'anchor-0', 0), rowOf(3, 'anchor-1', 0)],
         report: [closed],
+      },
+      'the log keeps the order of submission',
+    ],
+    [
+      'the events of one process are out of order in a batch, although another one is there',
+      {
+        ...withPlan({ outbox: 'postgres', processes: [[], []] }),
+        log: [anchorOf(0, 2, 1), anchorOf(1, 3)],
+        rows: [rowOf(1, 'anchor-0', 1), rowOf(2, 'anchor-0', 0), rowOf(3, 'anchor-1', 0)],
+        report: [
+          { type: 'began', eventId: 'event-1', leaf: 'leaf-1', pid: 1 },
+          { type: 'began', eventId: 'event-2', leaf: 'leaf-2', pid: 1 },
+          closed,
+        ],
       },
       'the log keeps the order of submission',
     ],
@@ -192,6 +206,19 @@ describe('the judge', () => {
         log: [anchorOf(0, 3), anchorOf(1, 1, 2)],
         rows: [rowOf(1, 'anchor-1', 0), rowOf(2, 'anchor-1', 1), rowOf(3, 'anchor-0', 0)],
         report: [closed],
+      },
+    ],
+    [
+      'two processes mix their events in a batch: the row of one and the leaf of the other may be first',
+      {
+        ...withPlan({ outbox: 'postgres', processes: [[], []] }),
+        log: [anchorOf(0, 2, 1), anchorOf(1, 3)],
+        rows: [rowOf(1, 'anchor-0', 1), rowOf(2, 'anchor-0', 0), rowOf(3, 'anchor-1', 0)],
+        report: [
+          { type: 'began', eventId: 'event-1', leaf: 'leaf-1', pid: 1 },
+          { type: 'began', eventId: 'event-2', leaf: 'leaf-2', pid: 2 },
+          closed,
+        ],
       },
     ],
     [

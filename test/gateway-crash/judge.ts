@@ -116,17 +116,22 @@ function judgeRequestIds({ log }: Evidence): Finding[] {
 /**
  * With one batch in flight the log has the events in the order of their commits. Exceptions, as documented: in the Postgres
  * outbox the batch that a dead process had in hand waits for its lease, and others go ahead; with replicas there is no order
- * but within a batch; dead letters come when they are replayed.
+ * but within a batch, among the events of one process; dead letters come when they are replayed.
  */
-function judgeOrder({ plan, rows, log }: Evidence, places: Places): Finding[] {
+function judgeOrder({ plan, rows, log, report }: Evidence, places: Places): Finding[] {
   const rule = 'the log keeps the order of submission';
   const numbers = new Map(rows.map(({ leaf }, number) => [leaf, number]));
-  const inBatch = log.flatMap(({ anchorId, leaves }) =>
-    isAscending(leaves.map((leaf) => numbers.get(leaf) ?? -1)) ? [] : [finding(rule, `within ${anchorId}`)],
-  );
+  const hasReplicas = plan.processes.length > 1;
+  const writers = new Map(linesOf(report, 'began').map(({ leaf, pid }) => [leaf, hasReplicas ? pid : 0]));
+  const inBatch = log.flatMap(({ anchorId, leaves }) => {
+    const ofOne = Map.groupBy(leaves, (leaf) => writers.get(leaf) ?? 0);
+    return [...ofOne.values()].every((own) => isAscending(own.map((leaf) => numbers.get(leaf) ?? -1)))
+      ? []
+      : [finding(rule, `within ${anchorId}`)];
+  });
   const isTotal =
     plan.inFlight === 1 &&
-    plan.processes.length === 1 &&
+    !hasReplicas &&
     plan.outbox !== 'postgres' &&
     plan.notary.kind !== 'unknown-cluster';
   if (!isTotal) return inBatch;

@@ -4,7 +4,7 @@ import type { Point } from './plan.ts';
 /** What an application did, as it writes it down itself: what it wrote is there after SIGKILL. */
 export type ReportLine =
   /** before its row is inserted: it may be committed, rolled back, or never be heard of again */
-  | { readonly type: 'began'; readonly eventId: string; readonly leaf: string }
+  | { readonly type: 'began'; readonly eventId: string; readonly leaf: string; readonly pid: number }
   | { readonly type: 'rolled-back'; readonly eventId: string }
   /** `submit` has resolved: from here on the outbox answers for it */
   | { readonly type: 'taken'; readonly eventId: string }

@@ -66,9 +66,9 @@ class Outage {
     }
   }
 
-  async comeBack(): Promise<void> {
+  async comeBack(withinMs = MAX_DELAY_MS): Promise<void> {
     this.isAway = false;
-    await this.time.advanceUntil(() => this.events.at(-1) === 'back', MAX_DELAY_MS);
+    await this.time.advanceUntil(() => this.events.at(-1) === 'back', withinMs);
   }
 }
 
@@ -115,6 +115,34 @@ describe('a notary that is away for a day', () => {
     // One line in 24 hours, and it is not an error.
     expect(outage.logged).toHaveLength(1);
   }, 120_000);
+
+  test('that says nothing costs a call for each deadline and wait, and never two at once', async () => {
+    const outage = new Outage({ batch: { inFlight: 8, maxLeaves: 10 } });
+    let [calls, callsNow, mostAtOnce] = [0, 0, 0];
+    outage.link.before = async (_call, { timeoutMs }) => {
+      if (!outage.isAway) return;
+      calls++;
+      callsNow++;
+      mostAtOnce = Math.max(mostAtOnce, callsNow);
+      await new Promise<void>((resolve) => outage.time.after(timeoutMs, resolve));
+      callsNow--;
+      throw callFailed(status.DEADLINE_EXCEEDED);
+    };
+    await outage.gateway.submit(leafOf(0));
+    await outage.time.advance(90 * SECOND_MS);
+    await outage.submitEachSecond(1, HOUR_MS / SECOND_MS);
+    expect(mostAtOnce).toBe(1);
+    expect(calls).toBeLessThan(HOUR_MS / (60 * SECOND_MS));
+    expect(calls).toBeGreaterThan(HOUR_MS / (60 * SECOND_MS + MAX_DELAY_MS));
+    expect(outage.events).toEqual(['away']);
+
+    await outage.comeBack(60 * SECOND_MS + MAX_DELAY_MS);
+    await outage.time.advanceUntil(
+      () => outage.link.notary.leaves.length === HOUR_MS / SECOND_MS,
+      10 * SECOND_MS,
+    );
+    expect(outage.anchored.toSorted((a, b) => a - b)).toEqual(numbers(0, HOUR_MS / SECOND_MS));
+  });
 
   // Red when the memory outbox counts only what is not sealed.
   test('fills an outbox to its limit and no further, and rejects the rest at once', async () => {
