@@ -60,8 +60,10 @@ beforeAll(async () => {
 }, 300_000);
 
 afterAll(async () => {
-  await gateway?.end('SIGTERM');
   await notary?.end('SIGTERM');
+  // Where a test has failed half-way there is more left of them.
+  await gateway?.destroy(join(directory, 'gateway/postgres'));
+  await notary?.destroy(join(directory, 'notary/postgres'));
   rmSync(directory, { recursive: true, force: true });
 });
 

@@ -2,6 +2,8 @@
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 export const CHECKOUT = fileURLToPath(new URL('../..', import.meta.url));
@@ -44,6 +46,8 @@ export class Running {
     const child = spawn(program, argv, {
       cwd: `${CHECKOUT}/${directory}`,
       env: { ...ENVIRONMENT, ...environment },
+      // A group of its own: npm, its shell and the program.
+      detached: true,
     });
     this.#process = child;
     child.stdout.setEncoding('utf8').on('data', (text: string) => {
@@ -76,5 +80,21 @@ export class Running {
   async end(signal: NodeJS.Signals): Promise<number | null> {
     this.#process.kill(signal);
     return await this.ended;
+  }
+
+  /** Whatever is left of it, and the Postgres in this directory, which has a session of its own, is gone then. */
+  async destroy(postgres: string): Promise<void> {
+    kill(-(this.#process.pid ?? 0), 'SIGKILL');
+    await this.ended;
+    const [pid] = (await readFile(join(postgres, 'data/postmaster.pid'), 'utf8').catch(() => '')).split('\n');
+    if (pid) kill(Number(pid), 'SIGQUIT');
+  }
+}
+
+function kill(pid: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(pid, signal);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
   }
 }
