@@ -143,12 +143,16 @@ WHERE request_id = $1::uuid AND buried_at IS NOT NULL RETURNING 1`,
   /** Forgets what nobody asks for any more. */
   async sweep(): Promise<void> {
     const { settled } = this.#names;
-    await this.#database.run(
-      'forget what was settled long ago',
-      `DELETE FROM ${settled} WHERE request_id = ANY (ARRAY(
+    for (;;) {
+      const swept = await this.#database.run(
+        'forget what was settled long ago',
+        `DELETE FROM ${settled} WHERE request_id = ANY (ARRAY(
   SELECT request_id FROM ${settled} WHERE settled_at < clock_timestamp() - ${REMEMBERED}
-  ORDER BY settled_at LIMIT ${SWEPT_AT_ONCE} FOR UPDATE SKIP LOCKED))`,
-    );
+  ORDER BY settled_at LIMIT ${SWEPT_AT_ONCE} FOR UPDATE SKIP LOCKED)) RETURNING 1`,
+      );
+      // As many as there are: a busy gateway settles more in a minute than are forgotten at once.
+      if (swept.length < SWEPT_AT_ONCE) return;
+    }
   }
 
   /** @returns whether the change was made, by this try or by one before it whose answer was lost */

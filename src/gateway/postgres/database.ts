@@ -24,7 +24,7 @@ export class Database {
   readonly #pool: PostgresPool;
   readonly #timeoutMs: number;
 
-  /** @param timeoutMs how long to wait for the answer to one statement */
+  /** @param timeoutMs how long to wait for a connection, and for the answer to one statement */
   constructor(pool: PostgresPool, timeoutMs: number) {
     this.#pool = pool;
     this.#timeoutMs = timeoutMs;
@@ -67,7 +67,7 @@ export class Database {
 
   /** The same, once. @throws what the driver throws */
   async once<T>(work: (query: Query) => Promise<T>): Promise<T> {
-    const connection = await this.#pool.connect();
+    const connection = await this.#connect();
     // The query in flight, or the next one, is rejected with it; without a listener it would end the process.
     const ignore = (): void => {};
     connection.on('error', ignore);
@@ -81,6 +81,26 @@ export class Database {
       connection.removeListener('error', ignore);
       // One that may be in the midst of something is not given to others.
       connection.release(failure);
+    }
+  }
+
+  /** A pool waits without end for a connection that comes back, or for a host that says nothing, unless it is told otherwise. */
+  async #connect(): Promise<PostgresConnection> {
+    const connecting = this.#pool.connect();
+    let timer: NodeJS.Timeout | undefined;
+    const tooLate = new Promise<never>((_resolve, reject) => {
+      timer = setTimeout(() => {
+        reject(new Error(`the pool gave no connection within ${this.#timeoutMs} ms`));
+        connecting.then(
+          (connection) => connection.release(),
+          () => {},
+        );
+      }, this.#timeoutMs);
+    });
+    try {
+      return await Promise.race([connecting, tooLate]);
+    } finally {
+      clearTimeout(timer);
     }
   }
 
