@@ -23,6 +23,7 @@ export class Pace {
   #failures = 0;
   /** until the timer says so: clocks of timers and of the system differ by a millisecond */
   #isResting = false;
+  #restsUntilMs = 0;
   #probing = false;
   readonly #waiting: (() => void)[] = [];
   #cancelTimer: (() => void) | undefined;
@@ -56,16 +57,19 @@ export class Pace {
 
   /** @param askedMs how long the notary asks to be left alone; undefined where it does not */
   failed(askedMs: number | undefined): void {
-    // Of several calls that one outage has ended the first has said all; only a probe ends a rest.
-    if (this.#isResting) return;
+    const nowMs = this.#environment.now();
+    // Of several calls that one outage has ended the first has said all, but for one that is asked to wait longer.
+    const isLonger = nowMs + Math.max(0, askedMs ?? 0) > this.#restsUntilMs;
+    if (this.#isResting && !(askedMs !== undefined && isLonger)) return;
     const { minDelayMs, maxDelayMs } = this.#options;
     const asked = Math.min(Math.max(0, askedMs ?? 0), LONGEST_ASKED_MS);
     const backoff = Math.min(maxDelayMs, minDelayMs * 2 ** Math.min(this.#failures, 40));
     // A notary tells all that it turns away the same: with no more jitter than a first backoff they would be back as one crowd.
     const delayMs = asked + this.#environment.random() * Math.max(asked, backoff);
-    this.#failures++;
+    if (!this.#isResting) this.#failures++;
     this.#probing = false;
     this.#isResting = true;
+    this.#restsUntilMs = nowMs + delayMs;
     this.#cancelTimer?.();
     this.#cancelTimer = this.#environment.after(delayMs, () => {
       this.#isResting = false;

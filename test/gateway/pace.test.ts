@@ -86,6 +86,22 @@ describe('the pace of tries', () => {
     expect(delays).toEqual([100, 200]);
   });
 
+  // Red when the first failure of several has the last word: another call may have been asked to wait for a minute.
+  test('of several calls that failed together keeps the longest wait that was asked for', async () => {
+    const { environment, delays, pass } = stepped(0.5);
+    const pace = new Pace(environment, { minDelayMs: 100, maxDelayMs: 1_000 });
+    for (let i = 0; i < 4; i++) await pace.turn(never);
+    pace.failed(undefined);
+    pace.failed(60_000);
+    pace.failed(30_000);
+    pace.failed(undefined);
+    expect(delays).toEqual([50, 90_000]);
+    pass();
+    await pace.turn(never);
+    pace.failed(undefined);
+    expect(delays.at(-1)).toBe(100);
+  });
+
   test('whoever gives up does not hold the others back', async () => {
     const { environment, pass } = stepped(0.5);
     const pace = new Pace(environment, { minDelayMs: 100, maxDelayMs: 1_000 });
