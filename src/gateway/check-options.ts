@@ -3,7 +3,7 @@
 import { ChannelCredentials } from '@grpc/grpc-js';
 import { NoteError, parseVkey } from '../note/index.ts';
 import { GatewayError } from './error.ts';
-import { type GatewayLogger, stderrLogger } from './logger.ts';
+import { type GatewayLogger, stderrLogger, unfailing } from './logger.ts';
 import { memoryOutbox } from './memory-outbox.ts';
 import type { Meter } from './metrics.ts';
 import type { GatewayOptions } from './options.ts';
@@ -90,7 +90,9 @@ export function checkOptions(options: GatewayOptions): Settings {
     etcdRevision: check.callback(given, 'etcdRevision') ?? (() => 0n),
     onAnchored: check.callback(given, 'onAnchored'),
     onDeadLetter: check.callback(given, 'onDeadLetter'),
-    log: (check.object(given, 'logger', ['info', 'warn', 'error']) ?? stderrLogger) as GatewayLogger,
+    log: unfailing(
+      (check.object(given, 'logger', ['info', 'warn', 'error']) ?? stderrLogger) as GatewayLogger,
+    ),
     meter: check.object(given, 'metrics', METER) as Meter | undefined,
   };
   check.done();

@@ -27,11 +27,13 @@ export interface DeliveryObserver {
   buried(batch: SealedBatch, letter: DeadLetter): void;
   split(): void;
   attempted(isRetry: boolean): void;
+  /** a call failed, or an answer was no good: each time */
+  failed(status: string, message: string): void;
   /** the notary does not take batches; once until it is back, and once for each other reason */
   away(status: string, message: string): void;
   back(): void;
-  /** something else than the notary fails, and is tried again; once until it works again */
-  hampered(what: string, error: unknown): void;
+  /** something else than the notary fails, and is tried again: each time. `isNews` once until it works again */
+  hampered(what: string, error: unknown, isNews: boolean): void;
   lied(code: string, message: string, evidence: Evidence | undefined): Promise<void>;
 }
 
@@ -58,8 +60,9 @@ export class Delivery {
   readonly #inFlight = new Set<Promise<void>>();
   readonly #notaryPace: Pace;
   readonly #outboxPace: Pace;
-  #awayBecause: string | undefined;
-  #lostData: string | undefined;
+  /** what was said of this absence; an outage that changes its face with each try is still one */
+  readonly #awayBecause = new Set<string>();
+  #saidThatItLostData = false;
   #hampered: string | undefined;
   #isStopped = false;
   #running: Promise<void> | undefined;
@@ -70,6 +73,8 @@ export class Delivery {
   #isDue = false;
   /** batches need not be full until one is taken that is younger than this: what was sealed before, what `drain` asks for */
   #eagerThroughMs: number | undefined;
+  /** how often that was asked for: what is asked while a take is under way is not done by it */
+  #hurries = 0;
   #cancelTimer: (() => void) | undefined;
   #wake: (() => void) | undefined;
   #isWoken = false;
@@ -102,7 +107,7 @@ export class Delivery {
 
   /** Call when the outbox is open. */
   start(): void {
-    this.#eagerThroughMs = this.#environment.now();
+    this.#hurry();
     this.#running = this.#run();
     if (this.#outbox.isShared) this.#arm();
   }
@@ -116,7 +121,7 @@ export class Delivery {
 
   /** Sends everything that is there, full batches or not. */
   drain(): void {
-    this.#eagerThroughMs = this.#environment.now();
+    this.#hurry();
     this.#stir();
   }
 
@@ -163,18 +168,20 @@ export class Delivery {
     const { maxLeaves } = this.#options;
     const isDue = this.#isDue;
     const eagerThroughMs = this.#eagerThroughMs;
+    const hurries = this.#hurries;
     const mayBePartial = isDue || eagerThroughMs !== undefined;
     // Before it looks: what comes while it does is due by a timer of its own.
     this.#isDue = false;
     const batch = await this.#keepTrying('the outbox', () => this.#outbox.take(maxLeaves, mayBePartial));
     if (batch === undefined) {
       this.#unsealed = 0;
-      if (this.#eagerThroughMs === eagerThroughMs) this.#eagerThroughMs = undefined;
+      if (this.#hurries === hurries) this.#eagerThroughMs = undefined;
       return undefined;
     }
     const leafCount = batch.sequences.length;
     this.#unsealed = Math.max(0, this.#unsealed - leafCount);
-    if (eagerThroughMs !== undefined && batch.enqueuedAtMs > eagerThroughMs) this.#eagerThroughMs = undefined;
+    const isPast = eagerThroughMs !== undefined && batch.enqueuedAtMs > eagerThroughMs;
+    if (isPast && this.#hurries === hurries) this.#eagerThroughMs = undefined;
     if (isDue && leafCount >= maxLeaves) this.#isDue = true;
     else if (isDue) this.#arm();
     await this.#reached('batch.sealed');
@@ -282,7 +289,7 @@ export class Delivery {
     const parts = halve(batch, this.#environment.newRequestId);
     await this.#keepTrying('the outbox', () => this.#outbox.split(batch, parts));
     await this.#reached('batch.split');
-    this.#eagerThroughMs = this.#environment.now();
+    this.#hurry();
     this.#observer.split();
   }
 
@@ -294,14 +301,10 @@ export class Delivery {
     this.#observer.buried(batch, { id: batch.requestId, refusal, buriedAtMs, leaves: leavesOf(batch) });
   }
 
+  /** What cannot be put back while the gateway ends is still sealed, and found by whoever opens the outbox next. */
   async #putBack(batch: SealedBatch): Promise<void> {
-    this.#eagerThroughMs = this.#environment.now();
-    try {
-      await this.#outbox.release(batch);
-    } catch (error) {
-      // It is still sealed there, and found by whoever opens the outbox next.
-      this.#observer.hampered('the outbox', error);
-    }
+    await this.#keepTrying('the outbox', () => this.#outbox.release(batch));
+    this.#hurry();
   }
 
   async #stop(code: string, message: string, evidence: Evidence): Promise<void> {
@@ -316,22 +319,24 @@ export class Delivery {
 
   /** The notary says so itself, and guards its log: not ours to stop, but somebody must know. */
   async #dataLost(message: string, call: AnchorCall): Promise<void> {
-    if (this.#lostData === message) return;
-    this.#lostData = message;
+    // Once until it takes batches again: a message that changes with each try would fill the disk with evidence.
+    if (this.#saidThatItLostData) return;
+    this.#saidThatItLostData = true;
     await this.#observer.lied('DATA_LOSS', message, this.#evidence(call, undefined));
   }
 
   #goneAway(status: string, message: string): void {
-    if (this.#awayBecause === status) return;
-    this.#awayBecause = status;
+    this.#observer.failed(status, message);
+    if (this.#awayBecause.has(status)) return;
+    this.#awayBecause.add(status);
     this.#observer.away(status, message);
   }
 
   #takesBatches(): void {
     this.#notaryPace.succeeded();
-    this.#lostData = undefined;
-    if (this.#awayBecause === undefined) return;
-    this.#awayBecause = undefined;
+    this.#saidThatItLostData = false;
+    if (this.#awayBecause.size === 0) return;
+    this.#awayBecause.clear();
     this.#observer.back();
   }
 
@@ -345,13 +350,18 @@ export class Delivery {
         this.#hampered = undefined;
         return result;
       } catch (error) {
-        if (this.#hampered !== what) this.#observer.hampered(what, error);
+        this.#observer.hampered(what, error, this.#hampered !== what);
         this.#hampered = what;
         this.#outboxPace.failed(undefined);
       }
       await this.#outboxPace.turn(signal);
       if (signal.aborted) return undefined;
     }
+  }
+
+  #hurry(): void {
+    this.#eagerThroughMs = this.#environment.now();
+    this.#hurries++;
   }
 
   #arm(): void {

@@ -1,19 +1,25 @@
 import { formatTlogProof } from '../note/index.ts';
+import type { Receipt } from '../verify/index.ts';
 import type { AnchoredLeaf } from './anchored.ts';
 import type { Environment } from './environment.ts';
+import { GatewayError } from './error.ts';
 import type { LeafHandle, LeafHandles } from './leaf-handle.ts';
 import type { NotaryLink } from './notary-link.ts';
 import type { Outbox } from './outbox.ts';
+import { Pace, type PaceOptions } from './pace.ts';
+import { judge } from './refusal.ts';
 import type { Trust } from './trust.ts';
 
 /** Handles looked up in one go. */
 const AT_ONCE = 10_000;
+const BEFORE_ALL = -1;
 
 export interface ElsewhereOptions {
   readonly clusterId: string;
   readonly outbox: Outbox;
   readonly flushIntervalMs: number;
   readonly attemptTimeoutMs: number;
+  readonly retry: PaceOptions;
 }
 
 /** Finds out what became of leaves that this process has submitted and another has brought home. */
@@ -24,6 +30,9 @@ export class ElsewhereWatch {
   readonly #link: NotaryLink;
   readonly #trust: Trust;
   readonly #ending = new AbortController();
+  readonly #pace: Pace;
+  /** Whose fate nobody knows any more stay in the list: the look goes on behind them. */
+  #lookedThrough = BEFORE_ALL;
   #cancelTimer: (() => void) | undefined;
 
   constructor(
@@ -38,6 +47,7 @@ export class ElsewhereWatch {
     this.#handles = handles;
     this.#link = link;
     this.#trust = trust;
+    this.#pace = new Pace(environment, options.retry);
   }
 
   start(): void {
@@ -50,10 +60,12 @@ export class ElsewhereWatch {
   end(): void {
     this.#ending.abort();
     this.#cancelTimer?.();
+    this.#pace.close();
   }
 
   async #look(): Promise<void> {
-    const sequences = this.#handles.oldest(AT_ONCE);
+    const sequences = this.#handles.oldest(AT_ONCE, this.#lookedThrough);
+    this.#lookedThrough = sequences[AT_ONCE - 1] ?? BEFORE_ALL;
     if (sequences.length === 0) return;
     try {
       const settled = (await this.#options.outbox.settled?.(sequences)) ?? new Map();
@@ -70,13 +82,35 @@ export class ElsewhereWatch {
     { eventId, leaf = new Uint8Array() }: LeafHandle,
     { anchorId, leafIndex }: { readonly anchorId: string; readonly leafIndex: number },
   ): Promise<AnchoredLeaf> {
-    const { clusterId, attemptTimeoutMs } = this.#options;
-    const receipt = await this.#link.getReceipt(
-      { clusterId, anchorId, leafIndex },
-      { timeoutMs: attemptTimeoutMs, signal: this.#ending.signal },
-    );
+    const receipt = await this.#receiptOf(anchorId, leafIndex);
     const verdict = this.#trust.acceptReceipt(receipt, { leaf, anchorId, leafIndex });
     const verified = verdict !== undefined;
     return { eventId, anchorId, leafIndex, verified, receipt, toTlogProof: () => formatTlogProof(receipt) };
+  }
+
+  /** Tried until it comes: the handle asks once, and a notary that is away says nothing about the leaf. */
+  async #receiptOf(anchorId: string, leafIndex: number): Promise<Receipt> {
+    const { clusterId, attemptTimeoutMs: timeoutMs } = this.#options;
+    const { signal } = this.#ending;
+    for (;;) {
+      await this.#pace.turn(signal);
+      try {
+        const receipt = await this.#link.getReceipt(
+          { clusterId, anchorId, leafIndex },
+          { timeoutMs, signal },
+        );
+        this.#pace.succeeded();
+        return receipt;
+      } catch (error) {
+        if (signal.aborted) throw new GatewayError('CLOSED', 'this gateway is closed', { cause: error });
+        const judgement = judge(error);
+        if (judgement.kind !== 'retry' && judgement.kind !== 'data-loss') {
+          this.#pace.abandoned();
+          throw error;
+        }
+        if (judgement.kind === 'retry' && judgement.isDown) this.#link.drop();
+        this.#pace.failed(judgement.delayMs);
+      }
+    }
   }
 }

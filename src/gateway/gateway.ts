@@ -36,15 +36,18 @@ export interface Deadline {
   readonly timeoutMs?: number | undefined;
 }
 
-/** What is left in the outbox; 0 leaves means that everything is anchored or refused. */
+/** What is left in the outbox. */
 export interface Leftover {
-  readonly leaves: number;
+  /** 0: everything is anchored or refused; undefined: the outbox cannot say, which only `close` takes for an answer */
+  readonly leaves: number | undefined;
   /** milliseconds since the epoch */
   readonly oldestAtMs: number | undefined;
 }
 
 const MAX_EVENT_ID_LENGTH = 1_024;
 const CLOSE_TIMEOUT_MS = 10_000;
+/** How often a full outbox is looked at while somebody waits for room. */
+const LOOK_FOR_ROOM_MS = 1_000;
 /** Waits between tries to open the outbox. */
 const FIRST_REOPENING_MS = 250;
 const LAST_REOPENING_MS = 15_000;
@@ -66,6 +69,9 @@ export class Gateway implements AsyncDisposable {
   readonly #keepsLeaves: boolean;
   readonly #endMetrics: () => void;
   #isOpen = false;
+  /** the newest `submit` that the outbox has not answered, or one that it has */
+  #newestSubmit: Promise<unknown> = Promise.resolve();
+  #isEnded = false;
   #closing: Promise<Leftover> | undefined;
 
   /** @internal */
@@ -73,7 +79,11 @@ export class Gateway implements AsyncDisposable {
     this.#settings = settings;
     this.#keepsLeaves = settings.outbox.settled !== undefined;
     this.#environment = environment;
-    this.#room = new Room((leaf, eventId) => settings.outbox.append(leaf, eventId), settings.blocksWhenFull);
+    this.#room = new Room(
+      (leaf, eventId) => settings.outbox.append(leaf, eventId),
+      settings.blocksWhenFull,
+      (run) => environment.after(LOOK_FOR_ROOM_MS, run),
+    );
     const { clusterId, log, meter } = settings;
     this.#endMetrics = meter === undefined ? () => {} : observe(meter, () => this.stats());
     if (clusterId === undefined) {
@@ -81,18 +91,12 @@ export class Gateway implements AsyncDisposable {
       return;
     }
     const link = environment.connect?.() ?? new GrpcLink(settings);
+    const reaching = { ...settings, clusterId, retry: settings };
     const trust = new Trust({ clusterId, keys: settings.keys, link });
-    const delivery = new Delivery(
-      { ...settings, clusterId, retry: settings },
-      environment,
-      settings.outbox,
-      link,
-      trust,
-      this.#observer(),
-    );
+    const delivery = new Delivery(reaching, environment, settings.outbox, link, trust, this.#observer());
     this.#link = link;
     this.#delivery = delivery;
-    this.#elsewhere = new ElsewhereWatch({ ...settings, clusterId }, environment, this.#handles, link, trust);
+    this.#elsewhere = new ElsewhereWatch(reaching, environment, this.#handles, link, trust);
     this.#tryToOpen(FIRST_REOPENING_MS, () => this.#open(clusterId, trust, delivery));
   }
 
@@ -126,13 +130,22 @@ export class Gateway implements AsyncDisposable {
    * anchored or refused, the time is up, or an alarm stops submissions.
    *
    * @returns what is left, leaves that came later included
+   * @throws {GatewayError} OUTBOX_FAILED, OUTBOX_IN_USE; CLOSED where the gateway is closed before that
    */
   async flush({ timeoutMs }: Deadline = {}): Promise<Leftover> {
     if (this.#delivery === undefined) return { leaves: 0, oldestAtMs: undefined };
     await this.#opened;
     const delivery = this.#delivery;
     const { outbox } = this.#settings;
-    const startedAtMs = this.#environment.now();
+    let throughMs = this.#environment.now();
+    let isTaken = false;
+    const taken = () => {
+      isTaken = true;
+      throughMs = this.#environment.now();
+      this.#tally.changed();
+    };
+    // Those before it are answered before it, whether they were waiting for a disk or for room.
+    void this.#newestSubmit.then(taken, taken);
     let isUp = false;
     const cancel =
       timeoutMs === undefined
@@ -143,10 +156,11 @@ export class Gateway implements AsyncDisposable {
           });
     try {
       for (;;) {
+        if (this.#isEnded) throw closed();
         delivery.drain();
         const change = this.#tally.nextChange();
         const { leaves, oldestAtMs } = await outbox.backlog();
-        const isDone = oldestAtMs === undefined || oldestAtMs > startedAtMs;
+        const isDone = isTaken && (oldestAtMs === undefined || oldestAtMs > throughMs);
         if (isDone || isUp || delivery.isStopped) return { leaves, oldestAtMs };
         // Others settle, too, and say nothing.
         const poll = outbox.isShared
@@ -253,10 +267,12 @@ export class Gateway implements AsyncDisposable {
     if (!this.#isOpen) return this.#submitOnceOpen({ leaf: new Uint8Array(leaf), eventId });
     const kept = this.#keepsLeaves ? new Uint8Array(leaf) : undefined;
     const sequence = this.#room.append(leaf, eventId);
-    if (typeof sequence !== 'number') return this.#takenLater(sequence, eventId, kept);
-    return this.#environment.reached === undefined
-      ? Promise.resolve(this.#taken(sequence, eventId, kept))
-      : this.#takenLater(Promise.resolve(sequence), eventId, kept);
+    if (typeof sequence === 'number' && this.#environment.reached === undefined) {
+      return Promise.resolve(this.#taken(sequence, eventId, kept));
+    }
+    const taken = this.#takenLater(Promise.resolve(sequence), eventId, kept);
+    this.#newestSubmit = taken;
+    return taken;
   }
 
   async #submitOnceOpen(submission: Submission): Promise<LeafHandle> {
@@ -295,8 +311,11 @@ export class Gateway implements AsyncDisposable {
     this.#opened = open();
     // Whoever submits is told; a gateway that nobody uses must not end the process.
     this.#opened.catch((error: unknown) => {
+      if (!(error instanceof GatewayError) || this.#closing !== undefined) {
+        this.#failed('opening the outbox', error);
+        return;
+      }
       this.#said('opening the outbox', error);
-      if (!(error instanceof GatewayError) || this.#closing !== undefined) return;
       this.#cancelReopening = this.#environment.after(delayMs, () =>
         this.#tryToOpen(Math.min(2 * delayMs, LAST_REOPENING_MS), open),
       );
@@ -324,23 +343,26 @@ export class Gateway implements AsyncDisposable {
     this.#cancelReopening?.();
     if (this.#delivery === undefined) return { leaves: 0, oldestAtMs: undefined };
     const { outbox } = this.#settings;
-    let left: Leftover = { leaves: 0, oldestAtMs: undefined };
+    let left: Leftover = { leaves: undefined, oldestAtMs: undefined };
     try {
       await this.#opened;
       left = await this.flush({ timeoutMs });
     } catch (error) {
-      this.#said('the outbox', error);
+      this.#failed('the outbox', error);
     }
-    this.#elsewhere?.end();
-    await this.#delivery.end();
-    await outbox.close();
-    this.#link?.close();
-    this.#handles.end(closed());
-    if (left.leaves > 0) {
-      this.#settings.log.warn(
-        { leaves: left.leaves },
-        `closed with ${left.leaves} leaves that are not anchored`,
-      );
+    try {
+      this.#elsewhere?.end();
+      await this.#delivery.end();
+      await outbox.close();
+    } finally {
+      this.#isEnded = true;
+      this.#tally.changed();
+      this.#link?.close();
+      this.#handles.end(closed());
+    }
+    if (left.leaves !== 0) {
+      const leaves = left.leaves === undefined ? 'nobody knows how many' : left.leaves;
+      this.#settings.log.warn({ leaves: left.leaves }, `closed with ${leaves} leaves that are not anchored`);
     }
     return left;
   }
@@ -375,8 +397,9 @@ export class Gateway implements AsyncDisposable {
       },
       split: () => tally.split(),
       attempted: (isRetry) => tally.attempted(isRetry),
+      failed: (status, message) => tally.failed(now(), status, message),
       away: (status, message) => {
-        tally.away(now(), status, message);
+        tally.away(now());
         log.warn({ endpoint: this.#settings.endpoint, status }, `the notary takes no batches: ${message}`);
         this.#emit('away', status, message);
       },
@@ -385,7 +408,10 @@ export class Gateway implements AsyncDisposable {
         log.info({ endpoint: this.#settings.endpoint, away_ms: awayMs }, 'the notary takes batches again');
         this.#emit('back');
       },
-      hampered: (what, error) => this.#said(what, error),
+      hampered: (what, error, isNews) => {
+        if (isNews) this.#said(what, error);
+        else this.#noted(error);
+      },
       lied: (code, message, evidence) => this.#alarm(code, message, evidence),
     };
   }
@@ -400,7 +426,7 @@ export class Gateway implements AsyncDisposable {
         );
       }
     } catch (error) {
-      this.#said('keeping evidence', error);
+      this.#failed('keeping evidence', error);
     }
     this.#tally.alarm(this.#environment.now(), code, message);
     this.#settings.log.error(
@@ -411,10 +437,21 @@ export class Gateway implements AsyncDisposable {
   }
 
   #said(what: string, error: unknown): void {
+    const message = this.#noted(error);
+    this.#settings.log.error({ err: error }, `${what} failed, and is tried again: ${message}`);
+  }
+
+  #failed(what: string, error: unknown): void {
+    const message = this.#noted(error);
+    this.#settings.log.error({ err: error }, `${what} failed: ${message}`);
+  }
+
+  /** @returns what it says */
+  #noted(error: unknown): string {
     const message = error instanceof Error ? error.message : String(error);
     const code = error instanceof GatewayError ? error.code : 'INTERNAL';
     this.#tally.failed(this.#environment.now(), code, message);
-    this.#settings.log.error({ err: error }, `${what} failed, and is tried again: ${message}`);
+    return message;
   }
 
   #emit<Name extends keyof GatewayEvents>(name: Name, ...event: GatewayEvents[Name]): void {

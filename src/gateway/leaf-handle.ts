@@ -108,12 +108,13 @@ export class LeafHandles {
     this.#take(sequence)?.end({ error: deadLetter(refusal) });
   }
 
-  /** The oldest of those without an outcome. */
-  oldest(count: number): number[] {
+  /** The oldest of those without an outcome whose sequence is above `after`, in order. */
+  oldest(count: number, after = -1): number[] {
     const sequences: number[] = [];
-    for (const { handles } of this.#chunks.values()) {
-      for (const handle of handles) {
-        if (handle === undefined) continue;
+    const numbers = [...this.#chunks.keys()].filter((number) => (number + 1) * CHUNK_SIZE > after + 1);
+    for (const number of numbers.sort((a, b) => a - b)) {
+      for (const handle of this.#chunks.get(number)?.handles ?? []) {
+        if (handle === undefined || handle.sequence <= after) continue;
         if (sequences.push(handle.sequence) >= count) return sequences;
       }
     }

@@ -3,6 +3,9 @@ import type { Outbox } from './outbox.ts';
 
 type Append = Outbox['append'];
 
+/** Runs something once, after a while. @returns how to call it off */
+type Later = (run: () => void) => () => void;
+
 interface Waiting {
   readonly leaf: Uint8Array;
   readonly eventId: string | undefined;
@@ -14,13 +17,17 @@ interface Waiting {
 export class Room {
   readonly #append: Append;
   readonly #blocks: boolean;
+  readonly #later: Later;
   readonly #waiting: Waiting[] = [];
+  #cancelLook: (() => void) | undefined;
   #isAdmitting = false;
   #isClosed = false;
 
-  constructor(append: Append, blocks: boolean) {
+  /** @param later when to look whether there is room, while somebody waits and nobody says so */
+  constructor(append: Append, blocks: boolean, later: Later) {
     this.#append = append;
     this.#blocks = blocks;
+    this.#later = later;
   }
 
   /** Callers that wait. */
@@ -42,6 +49,7 @@ export class Room {
 
   close(): void {
     this.#isClosed = true;
+    this.#cancelLook?.();
     for (const { reject } of this.#waiting.splice(0))
       reject(new GatewayError('CLOSED', 'this gateway is closed'));
   }
@@ -60,6 +68,17 @@ export class Room {
       // The caller may use its bytes again before there is room.
       this.#waiting.push({ leaf: new Uint8Array(leaf), eventId, resolve, reject });
       if (this.#isClosed) this.close();
+      else this.#lookLater();
+    });
+  }
+
+  /** Another gateway makes room in a shared outbox and tells nobody here; files shrink some time after their leaves are gone. */
+  #lookLater(): void {
+    this.#cancelLook ??= this.#later(() => {
+      this.#cancelLook = undefined;
+      if (this.#waiting.length === 0) return;
+      this.freed();
+      this.#lookLater();
     });
   }
 

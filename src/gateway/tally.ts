@@ -14,7 +14,8 @@ export class Tally {
   #alarms = 0;
   #awaySinceMs: number | undefined;
   #lastError: LastError | undefined;
-  readonly #waiting: (() => void)[] = [];
+  #nextChange: Promise<void> | undefined;
+  #tellChange: (() => void) | undefined;
 
   anchored(leaves: number): void {
     this.#anchoredLeaves += leaves;
@@ -42,9 +43,8 @@ export class Tally {
     this.changed();
   }
 
-  away(atMs: number, status: string, message: string): void {
+  away(atMs: number): void {
     this.#awaySinceMs ??= atMs;
-    this.failed(atMs, status, message);
   }
 
   /** @returns how long it was away, in milliseconds */
@@ -60,13 +60,16 @@ export class Tally {
 
   /** Resolves at the next change of what is left. */
   nextChange(): Promise<void> {
-    return new Promise((resolve) => {
-      this.#waiting.push(resolve);
+    // One for all: who asks and does not wait leaves nothing behind.
+    this.#nextChange ??= new Promise((resolve) => {
+      this.#tellChange = resolve;
     });
+    return this.#nextChange;
   }
 
   changed(): void {
-    for (const wake of this.#waiting.splice(0)) wake();
+    this.#nextChange = undefined;
+    this.#tellChange?.();
   }
 
   stats(

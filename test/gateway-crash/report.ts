@@ -28,7 +28,7 @@ export type ReportLine =
   | { readonly type: 'replayed'; readonly batches: number }
   /** `gateway.reconcile()` in the end */
   | { readonly type: 'unanchored'; readonly eventId: string; readonly state: string }
-  | { readonly type: 'closed'; readonly left: number };
+  | { readonly type: 'closed'; readonly left: number | undefined };
 
 export class Report {
   readonly #file: string;

@@ -14,7 +14,7 @@ import { CLUSTER_ID, leafOf, listed, numbersOf, silentLog } from './outbox-contr
 const gateways: Gateway[] = [];
 
 afterEach(async () => {
-  for (const gateway of gateways.splice(0)) await gateway.close({ timeoutMs: 1 });
+  for (const gateway of gateways.splice(0)) await gateway.close({ timeoutMs: 1 }).catch(() => {});
 });
 
 function open(
@@ -353,6 +353,68 @@ describe('a gateway', () => {
     while (tries < 3) await new Promise(setImmediate);
     await (await gateway.submit(leafOf(2))).anchored;
     expect(anchoredNumbers(link)).toEqual([2]);
+  });
+
+  // Red when only what the outbox has answered for is waited for.
+  test.each(['flush', 'close'] as const)(
+    '%s waits for what was submitted before it and is not taken yet',
+    async (end) => {
+      const link = new MemoryLink(CLUSTER_ID);
+      const outbox = memoryOutbox();
+      const append = outbox.append.bind(outbox);
+      let onDisk = () => {};
+      outbox.append = async (...given) => {
+        await new Promise<void>((resolve) => {
+          onDisk = resolve;
+        });
+        return append(...given);
+      };
+      const gateway = open(link, { outbox, batch: { flushIntervalMs: 60_000 } });
+      await gateway.ready;
+      const submitting = gateway.submit(leafOf(1));
+      const ended = gateway[end]();
+      for (let turn = 0; turn < 5; turn++) await new Promise(setImmediate);
+      onDisk();
+      expect((await ended).leaves).toBe(0);
+      expect((await (await submitting).anchored).leafIndex).toBe(0);
+    },
+  );
+
+  // Red when nobody tells it: it would wait for a change that never comes.
+  test('a flush that waits ends with the gateway', async () => {
+    const link = new MemoryLink(CLUSTER_ID);
+    link.before = () => {
+      throw callFailed(status.UNAVAILABLE);
+    };
+    const gateway = open(link);
+    await submitted(gateway, 0, 1);
+    const flushed = expect(gateway.flush()).rejects.toMatchObject({ code: 'CLOSED' });
+    expect(await gateway.close({ timeoutMs: 1 })).toMatchObject({ leaves: 1 });
+    await flushed;
+    await expect(gateway.flush()).rejects.toMatchObject({ code: 'CLOSED' });
+  });
+
+  // Red when what is not known is told as 0, which says that everything is anchored.
+  test('close does not say that nothing is left where the outbox cannot tell', async () => {
+    const link = new MemoryLink(CLUSTER_ID);
+    link.before = () => {
+      throw callFailed(status.UNAVAILABLE);
+    };
+    const outbox = memoryOutbox();
+    const gateway = open(link, { outbox });
+    const [handle] = await submitted(gateway, 0, 1);
+    outbox.backlog = () => Promise.reject(new GatewayError('OUTBOX_FAILED', 'the database is away'));
+    outbox.close = () => Promise.reject(new GatewayError('OUTBOX_FAILED', 'the database is away'));
+    const outcome = expect(handle!.anchored).rejects.toMatchObject({ code: 'CLOSED' });
+    await expect(gateway.close({ timeoutMs: 1 })).rejects.toMatchObject({ code: 'OUTBOX_FAILED' });
+    // Red when an outbox that does not close keeps handles waiting and the channel open.
+    await outcome;
+
+    const empty = memoryOutbox();
+    empty.open = () => Promise.reject(new GatewayError('OUTBOX_FAILED', 'the database is not there'));
+    expect(await open(new MemoryLink(CLUSTER_ID), { outbox: empty }).close()).toMatchObject({
+      leaves: undefined,
+    });
   });
 
   test('a listener that throws hurts nobody', async () => {

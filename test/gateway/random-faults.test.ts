@@ -37,7 +37,7 @@ interface Story {
   /** by event id, what its handle resolved to */
   readonly resolved: ReadonlyMap<string, string>;
   /** in the outbox at the end */
-  readonly left: number;
+  readonly left: number | undefined;
   readonly retries: number;
 }
 

@@ -16,10 +16,13 @@ function store(capacity: number) {
   };
 }
 
+/** Nobody looks without being told. */
+const never = () => () => {};
+
 describe('a full outbox', () => {
   test('refuses at once by default', async () => {
     const { append } = store(1);
-    const room = new Room(append, false);
+    const room = new Room(append, false, never);
     await room.append(leafOf(1), undefined);
     await expect(room.append(leafOf(2), undefined)).rejects.toMatchObject({ code: 'OUTBOX_FULL' });
   });
@@ -27,7 +30,7 @@ describe('a full outbox', () => {
   // Red when `append` does not look at who waits already.
   test('holds callers back where asked, and lets them in by their order', async () => {
     const { append, held, free } = store(1);
-    const room = new Room(append, true);
+    const room = new Room(append, true, never);
     await room.append(leafOf(1), undefined);
     const second = room.append(leafOf(2), undefined);
     await new Promise(setImmediate);
@@ -48,7 +51,7 @@ describe('a full outbox', () => {
   // Red when the leaf is taken by `slice`, which copies nothing of a Buffer.
   test('holds a copy: the caller may use its bytes again, a Buffer of them too', async () => {
     const { append, held, free } = store(1);
-    const room = new Room(append, true);
+    const room = new Room(append, true, never);
     await room.append(leafOf(1), undefined);
     const bytes = Buffer.from(leafOf(2));
     const waiting = room.append(bytes, undefined);
@@ -60,9 +63,32 @@ describe('a full outbox', () => {
     expect(held).toEqual([2]);
   });
 
+  // Red when only `freed` lets anybody in: other gateways empty a shared outbox, and journals shrink after their last leaf.
+  test('is looked at while somebody waits, and not after', async () => {
+    const { append, held, free } = store(1);
+    const looks: (() => void)[] = [];
+    const room = new Room(append, true, (run) => {
+      looks.push(run);
+      return () => {};
+    });
+    await room.append(leafOf(1), undefined);
+    expect(looks.length).toBe(0);
+    const waiting = room.append(leafOf(2), undefined);
+    await new Promise(setImmediate);
+    looks.shift()!();
+    await new Promise(setImmediate);
+    expect(room.waiting).toBe(1);
+    free();
+    looks.shift()!();
+    await waiting;
+    expect(held).toEqual([2]);
+    looks.shift()!();
+    expect(looks.length).toBe(0);
+  });
+
   test('ends the wait of those who are still there at the close', async () => {
     const { append } = store(0);
-    const room = new Room(append, true);
+    const room = new Room(append, true, never);
     const waiting = room.append(leafOf(1), undefined);
     const outcome = expect(waiting).rejects.toMatchObject({ code: 'CLOSED' });
     await new Promise(setImmediate);
