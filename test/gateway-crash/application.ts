@@ -61,7 +61,7 @@ const gateway = createGatewayIn(
       flushIntervalMs: options.flushIntervalMs,
       inFlight: options.inFlight,
     },
-    retry: { minDelayMs: 5, maxDelayMs: 100, attemptTimeoutMs: 800 },
+    retry: { minDelayMs: 5, maxDelayMs: 100, attemptTimeoutMs: 600 },
     verification: { keys: [options.vkey] },
     async onAnchored(batch) {
       for (const leaf of batch) {

@@ -135,10 +135,11 @@ export class Trouble {
         break;
       case 'silent':
         this.#coming = this.#again(async () => {
-          await this.#pause(150);
+          await this.#pause(500);
+          if (this.#isEnding) return;
           proxy.fallSilent();
           this.strokes++;
-          await this.#pause(400);
+          await this.#pause(300);
           proxy.speakAgain();
         });
         break;
