@@ -88,6 +88,7 @@ export class Gateway implements AsyncDisposable {
     this.#endMetrics = meter === undefined ? () => {} : observe(meter, () => this.stats());
     if (clusterId === undefined) {
       log.info({}, 'anchoring is disabled: clusterId is empty');
+      settings.outbox.disable?.();
       return;
     }
     const link = environment.connect?.() ?? new GrpcLink(settings);

@@ -103,6 +103,9 @@ export interface Outbox {
    */
   open(context: OutboxContext): Promise<{ readonly checkpoints: readonly string[] }>;
 
+  /** In place of `open`, where nothing is ever to be sent: what others put in by ways of their own is not kept either. */
+  disable?(): void;
+
   /**
    * Takes a leaf, and gives its sequence: later ones are higher. A promise of it resolves when the leaf is as safe as this outbox
    * promises; what is so at once may be given as a number.

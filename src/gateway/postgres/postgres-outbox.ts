@@ -66,6 +66,7 @@ export class PostgresOutbox implements Outbox {
   readonly #appends: AppendGroup;
   readonly #enqueueSql: string;
   #opened: Opened | undefined;
+  #isDisabled = false;
   /** One at a time: what a take without an answer sealed is found by the next one, and by no other. */
   #taking: Promise<unknown> = Promise.resolve();
   #sweptAtMs = performance.now();
@@ -93,7 +94,8 @@ export class PostgresOutbox implements Outbox {
 
   /**
    * Takes leaves in a transaction of the gateway's own: they are anchored if it commits, and were never there if it does not.
-   * Leaves are taken in the order given. Never waits for room, and needs neither `migrate` nor an open gateway in this process.
+   * Leaves are taken in the order given. Never waits for room, and needs no open gateway in this process; where a gateway with an
+   * empty clusterId has this outbox, nothing is taken.
    *
    * @param tx what the event is inserted with: a client of `pg`, or a `Transaction` of Kysely
    * @param leaves one, or any number in one statement
@@ -107,9 +109,14 @@ export class PostgresOutbox implements Outbox {
    */
   async enqueue(tx: PostgresTransaction, leaves: LeafOfEvent | readonly LeafOfEvent[]): Promise<void> {
     const all = Array.isArray(leaves) ? (leaves as readonly LeafOfEvent[]) : [leaves as LeafOfEvent];
-    if (all.length === 0) return;
+    if (all.length === 0 || this.#isDisabled) return;
     const nowMs = this.#opened?.context.now() ?? Date.now();
     await runIn(tx, this.#enqueueSql, [...leafParameters(all), Math.trunc(nowMs)]);
+  }
+
+  /** The gateway has no cluster: its events are inserted as ever, and no leaf waits for a drainer that never comes. */
+  disable(): void {
+    this.#isDisabled = true;
   }
 
   async open(context: OutboxContext): Promise<{ readonly checkpoints: readonly string[] }> {

@@ -1,7 +1,8 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { CamelCasePlugin, Kysely, PostgresDialect } from 'kysely';
+import { createGateway } from '../../../src/gateway/create-gateway.ts';
 import { postgresOutbox } from '../../../src/gateway/postgres/index.ts';
-import { leafOf, numbersOf } from '../outbox-contract.ts';
+import { leafOf, numbersOf, silentLog } from '../outbox-contract.ts';
 import {
   anchorIdOf,
   anchorOf,
@@ -52,6 +53,19 @@ describe('enqueue, in a transaction of the gateway', () => {
     await expect(failed).rejects.toThrow('changed its mind');
     expect(await outbox.take(10, true)).toBeUndefined();
     expect((await outbox.backlog()).leaves).toBe(0);
+  });
+
+  // Red when a gateway that is disabled does not tell its outbox: the queue would grow for ever.
+  test('keeps nothing where the gateway is disabled', async () => {
+    const outbox = postgresOutbox({ pool: gateway.pool });
+    await using disabled = createGateway({ endpoint: 'nowhere:1', clusterId: '', outbox, logger: silentLog });
+    await inTransaction(gateway.pool, async (client) => {
+      await client.query(insertEvent, [eventIdOf(1), 'one']);
+      await outbox.enqueue(client, { eventId: eventIdOf(1), leaf: leafOf(1) });
+    });
+    expect(await disabled.flush()).toMatchObject({ leaves: 0 });
+    const draining = await gateway.open();
+    expect((await draining.backlog()).leaves).toBe(0);
   });
 
   test('works with a transaction of Kysely, whatever plugins it has', async () => {
