@@ -15,6 +15,7 @@ export interface GatewayStats {
   /** callers of `submit` that wait for room */
   readonly blockedSubmits: number;
 
+  /** by `submit`; those enqueued in transactions of the gateway are not among them */
   readonly submittedLeaves: number;
   /** submits that ended in OUTBOX_FULL or OUTBOX_FAILED */
   readonly rejectedLeaves: number;
