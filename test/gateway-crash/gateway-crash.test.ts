@@ -12,7 +12,8 @@ import { Stage } from './stage.ts';
 // - a batch forgotten whose call failed: the same
 // - journal records that count before they are written: "the outbox keeps what it has taken"
 // - leaves enqueued outside of the transaction of their row: "nothing is anchored that was not committed"
-// - positions that are one off in the rows: "audit_events says where".
+// - positions that are one off in the rows: "audit_events says where"
+// - rows without an anchor read before what the outbox has: "each committed event is in one anchor, at one place".
 // Every way in which a run can be wrong is put to the judge in judge.test.ts.
 
 const seed = process.env.QM_CRASH_SEED || randomBytes(4).toString('hex');
