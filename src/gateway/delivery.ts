@@ -67,6 +67,11 @@ export class Delivery {
   #isStopped = false;
   #running: Promise<void> | undefined;
 
+  /** request_ids under which nothing was ever sent: no answer to them can have been lost */
+  readonly #unsent = new Set<string>();
+  /** those of them that the outbox has asked for since the last take */
+  readonly #minted: string[] = [];
+
   /** appended since the last seal, as far as this process knows */
   #unsealed = 0;
   /** leaves have waited long enough: a batch need not be full */
@@ -104,6 +109,13 @@ export class Delivery {
   get inFlight(): number {
     return this.#inFlight.size;
   }
+
+  /** For what the outbox seals. */
+  readonly newRequestId = (): string => {
+    const requestId = this.#newUnsentId();
+    this.#minted.push(requestId);
+    return requestId;
+  };
 
   /** Call when the outbox is open. */
   start(): void {
@@ -173,6 +185,8 @@ export class Delivery {
     // Before it looks: what comes while it does is due by a timer of its own.
     this.#isDue = false;
     const batch = await this.#keepTrying('the outbox', () => this.#outbox.take(maxLeaves, mayBePartial));
+    // An outbox may ask for more ids than it seals batches.
+    for (const minted of this.#minted.splice(0)) if (minted !== batch?.requestId) this.#unsent.delete(minted);
     if (batch === undefined) {
       this.#unsealed = 0;
       if (this.#hurries === hurries) this.#eagerThroughMs = undefined;
@@ -190,6 +204,7 @@ export class Delivery {
 
   async #deliver(batch: SealedBatch): Promise<void> {
     const { signal } = this.#ending;
+    const wasSentBefore = !this.#unsent.delete(batch.requestId);
     for (let isRetry = false; ; isRetry = true) {
       await this.#notaryPace.turn(signal);
       if (signal.aborted || this.#isStopped) {
@@ -231,7 +246,7 @@ export class Delivery {
           break;
         case 'refused':
           this.#takesBatches();
-          return this.#refused(batch, outcome, isRetry);
+          return this.#refused(batch, outcome, isRetry || wasSentBefore);
         case 'data-loss':
           await this.#dataLost(outcome.message, call);
           this.#goneAway(outcome.status, outcome.message);
@@ -265,7 +280,7 @@ export class Delivery {
   /** The application is told before the outbox forgets: a crash in between tells it twice, and never not at all. */
   async #bringHome(batch: SealedBatch, anchor: AcceptedAnchor): Promise<void> {
     const anchored = new AnchoredBatch(batch, anchor);
-    await this.#keepTrying('onAnchored', () => this.#observer.anchored(batch, anchored));
+    await this.#keepTrying('onAnchored', () => this.#untilEnd(this.#observer.anchored(batch, anchored)));
     if (this.#ending.signal.aborted) return this.#putBack(batch);
     await this.#reached('application.told');
     await this.#keepTrying('the outbox', () => this.#outbox.settle(batch, anchor));
@@ -276,17 +291,17 @@ export class Delivery {
   async #refused(
     batch: SealedBatch,
     { whole, isAboutLeaves, refusal }: Refused,
-    isRetry: boolean,
+    wasSent: boolean,
   ): Promise<void> {
-    // After a try of unknown outcome the batch may be anchored, and under other request_ids it would be so a second time; but
-    // what a leaf is refused for it was always refused for.
-    const isAnchoredPerhaps = isRetry && !isAboutLeaves && refusal.status !== 'INVALID_ARGUMENT';
+    // After a try of unknown outcome, also of an earlier process or before an alarm, the batch may be anchored, and under other
+    // request_ids it would be so a second time; but what a leaf is refused for it was always refused for.
+    const isAnchoredPerhaps = wasSent && !isAboutLeaves && refusal.status !== 'INVALID_ARGUMENT';
     if (batch.sequences.length === 1 || whole || isAnchoredPerhaps) return this.#bury(batch, refusal);
     return this.#split(batch);
   }
 
   async #split(batch: SealedBatch): Promise<void> {
-    const parts = halve(batch, this.#environment.newRequestId);
+    const parts = halve(batch, () => this.#newUnsentId());
     await this.#keepTrying('the outbox', () => this.#outbox.split(batch, parts));
     await this.#reached('batch.split');
     this.#hurry();
@@ -357,6 +372,22 @@ export class Delivery {
       await this.#outboxPace.turn(signal);
       if (signal.aborted) return undefined;
     }
+  }
+
+  /** An application that hangs does not keep the gateway from ending: its batch is told again. */
+  #untilEnd(work: Promise<void>): Promise<void> {
+    const { signal } = this.#ending;
+    return new Promise((resolve, reject) => {
+      const end = () => resolve();
+      signal.addEventListener('abort', end, { once: true });
+      work.then(resolve, reject).finally(() => signal.removeEventListener('abort', end));
+    });
+  }
+
+  #newUnsentId(): string {
+    const requestId = this.#environment.newRequestId();
+    this.#unsent.add(requestId);
+    return requestId;
   }
 
   #hurry(): void {

@@ -1,3 +1,4 @@
+import { status } from '@grpc/grpc-js';
 import { formatTlogProof } from '../note/index.ts';
 import type { Receipt } from '../verify/index.ts';
 import type { AnchoredLeaf } from './anchored.ts';
@@ -7,7 +8,7 @@ import type { LeafHandle, LeafHandles } from './leaf-handle.ts';
 import type { NotaryLink } from './notary-link.ts';
 import type { Outbox } from './outbox.ts';
 import { Pace, type PaceOptions } from './pace.ts';
-import { judge } from './refusal.ts';
+import { codeOf, judge } from './refusal.ts';
 import type { Trust } from './trust.ts';
 
 /** Handles looked up in one go. */
@@ -90,8 +91,9 @@ export class ElsewhereWatch {
 
   /** Tried until it comes: the handle asks once, and a notary that is away says nothing about the leaf. */
   async #receiptOf(anchorId: string, leafIndex: number): Promise<Receipt> {
-    const { clusterId, attemptTimeoutMs: timeoutMs } = this.#options;
+    const { attemptTimeoutMs: timeoutMs } = this.#options;
     const { signal } = this.#ending;
+    let { clusterId } = this.#options;
     for (;;) {
       await this.#pace.turn(signal);
       try {
@@ -106,7 +108,10 @@ export class ElsewhereWatch {
         const judgement = judge(error);
         if (judgement.kind !== 'retry' && judgement.kind !== 'data-loss') {
           this.#pace.abandoned();
-          throw error;
+          // It may be in the log of a successor, which the outbox does not keep: asked for in any.
+          if (codeOf(error) !== status.NOT_FOUND || clusterId === '') throw error;
+          clusterId = '';
+          continue;
         }
         if (judgement.kind === 'retry' && judgement.isDown) this.#link.drop();
         this.#pace.failed(judgement.delayMs);

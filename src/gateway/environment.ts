@@ -35,12 +35,15 @@ export interface Environment {
   connect?: (() => NotaryLink) | undefined;
 }
 
+/** Timers of Node.js that are set for longer run at once. */
+const LONGEST_TIMER_MS = 2 ** 31 - 1;
+
 export const realEnvironment: Environment = {
   now: () => Date.now(),
   random: () => Math.random(),
   newRequestId: () => v7(),
   after(delayMs, run) {
-    const timer = setTimeout(run, delayMs);
+    const timer = setTimeout(run, Math.min(delayMs, LONGEST_TIMER_MS));
     return () => clearTimeout(timer);
   },
 };

@@ -325,7 +325,8 @@ export class Gateway implements AsyncDisposable {
 
   async #open(clusterId: string, trust: Trust, delivery: Delivery): Promise<void> {
     const { outbox, log, etcdRevision } = this.#settings;
-    const { now, newRequestId, reached } = this.#environment;
+    const { now, reached } = this.#environment;
+    const { newRequestId } = delivery;
     const context: OutboxContext = { clusterId, now, newRequestId, etcdRevision, log, reached };
     const { checkpoints } = await outbox.open(context);
     trust.restore(checkpoints);

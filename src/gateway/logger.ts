@@ -1,4 +1,4 @@
-/** Where the gateway says what an operator must know. A pino logger is one as it is. Never told leaves, events or secrets. */
+/** Where the gateway says what an operator must know. A pino logger is one as it is. Never told events or secrets, and leaves only in the evidence that a memory outbox has nowhere else to keep. */
 export interface GatewayLogger {
   info(fields: object, message: string): void;
   warn(fields: object, message: string): void;

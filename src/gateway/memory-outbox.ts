@@ -13,7 +13,7 @@ import type {
 import { insertByAge, leavesOf } from './sealed-batch.ts';
 
 export interface MemoryOutboxOptions {
-  /** Leaves that it holds at most, dead letters included; 32 bytes and some 30 more each. Default: 1,000,000. */
+  /** Leaves that it holds at most, dead letters included; some 150 bytes each with their handles, and their event ids. Default: 1,000,000. */
   readonly maxLeaves?: number;
 }
 

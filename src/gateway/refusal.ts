@@ -125,7 +125,8 @@ export function judge(error: unknown): Judgement {
   }
 }
 
-function codeOf(error: unknown): number | undefined {
+/** The gRPC status of an error; undefined where it has none. */
+export function codeOf(error: unknown): number | undefined {
   const code = typeof error === 'object' && error !== null && 'code' in error ? error.code : undefined;
   // Errors of Node.js have codes too, which are texts; 0 is OK, and no error.
   return typeof code === 'number' && Number.isInteger(code) && code > 0 ? code : undefined;

@@ -132,6 +132,38 @@ describe('delivery', () => {
     expect(link.calls[1]!.requestId).toBe(link.calls[0]!.requestId);
   });
 
+  // Red when only the tries since the newest take count: here the answer was lost before an alarm, as it may be before a crash.
+  test('a batch that may be anchored under its request_id is not split by a proxy that refuses it', async () => {
+    const { gateway, link, time } = open();
+    const letters: number[] = [];
+    gateway.on('deadLetter', ({ leaves }) => letters.push(leaves.length));
+    link.after = (answer) => ({ ...answer, checkpoint: 'no checkpoint' });
+    const alarmed = new Promise((resolve) => gateway.on('alarm', resolve));
+    for (let n = 0; n < 4; n++) await gateway.submit(leafOf(n));
+    await time.advance(1_000);
+    await alarmed;
+    link.before = () => {
+      throw callFailed(status.PERMISSION_DENIED); // without the notary's signature
+    };
+    gateway.resume();
+    await time.advanceUntil(() => letters.length > 0, 60_000);
+    expect(letters).toEqual([4]);
+    link.before = () => {};
+    link.after = (answer) => answer;
+    expect(await gateway.replay()).toBe(1);
+    await gateway.flush();
+    expect(link.notary.leaves.length).toBe(4);
+
+    // What was never sent is split as before: each of the two is asked about alone.
+    link.before = () => {
+      throw callFailed(status.PERMISSION_DENIED);
+    };
+    await gateway.submit(leafOf(4));
+    await gateway.submit(leafOf(5));
+    await time.advanceUntil(() => letters.length === 3, 60_000);
+    expect(letters).toEqual([4, 1, 1]);
+  });
+
   // Red when what the logger throws gets through: it ends delivery, as an unhandled rejection.
   test('a logger that throws stops nothing', async () => {
     const broken = () => {

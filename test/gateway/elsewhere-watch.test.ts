@@ -96,6 +96,21 @@ describe('a leaf that another process brought home', () => {
     expect(tries).toBe(4);
   });
 
+  // Red when only the own cluster is asked: after a succession its anchors are in the log of another.
+  test('is asked for in any cluster where the own one does not have it', async () => {
+    const clusters: string[] = [];
+    const place = { anchorId: 'a', leafIndex: 0 };
+    const { time, handles } = watching(new Map([[1, place]]), async ({ clusterId }) => {
+      clusters.push(clusterId);
+      if (clusterId !== '' || clusters.length === 2) throw callFailed(status.NOT_FOUND, {});
+      return RECEIPT;
+    });
+    const outcome = follow(handles.add(1, undefined, leafOf(1)));
+    await time.advanceUntil(() => outcome.leaf !== undefined || outcome.error !== undefined, 60_000);
+    expect(outcome.error).toMatchObject({ code: status.NOT_FOUND });
+    expect(clusters).toEqual([CLUSTER_ID, '']);
+  });
+
   // Red when it rejects with what the link says about its own end.
   test('rejects with CLOSED where the gateway is closed before the receipt is there', async () => {
     const { time, handles, watch } = watching(

@@ -380,6 +380,22 @@ describe('a gateway', () => {
     },
   );
 
+  // Red when what the application does is waited for without end, or the time is more than a timer holds.
+  test('close keeps its time where the application hangs, and takes Infinity for a long time', async () => {
+    const link = new MemoryLink(CLUSTER_ID);
+    const hanging = open(link, { onAnchored: () => new Promise(() => {}) });
+    const [handle] = await submitted(hanging, 0, 1);
+    while (link.notary.leaves.length === 0) await new Promise(setImmediate);
+    expect(await hanging.close({ timeoutMs: 20 })).toMatchObject({ leaves: 1 });
+    await expect(handle!.anchored).rejects.toMatchObject({ code: 'CLOSED' });
+
+    const slow = new MemoryLink(CLUSTER_ID);
+    slow.before = () => new Promise((resolve) => setTimeout(resolve, 50));
+    const patient = open(slow);
+    await submitted(patient, 0, 1);
+    expect(await patient.close({ timeoutMs: Number.POSITIVE_INFINITY })).toMatchObject({ leaves: 0 });
+  });
+
   // Red when nobody tells it: it would wait for a change that never comes.
   test('a flush that waits ends with the gateway', async () => {
     const link = new MemoryLink(CLUSTER_ID);
