@@ -87,7 +87,7 @@ export function checkOptions(options: GatewayOptions): Settings {
     maxDelayMs,
     keys: given.verification === undefined ? undefined : check.keys(verification.keys, clusterId),
     blocksWhenFull: check.oneOf(given, 'whenFull', ['reject', 'block']) === 'block',
-    etcdRevision: check.callback(given, 'etcdRevision') ?? (() => 0n),
+    etcdRevision: checkedRevision(check.callback(given, 'etcdRevision') ?? (() => 0n)),
     onAnchored: check.callback(given, 'onAnchored'),
     onDeadLetter: check.callback(given, 'onDeadLetter'),
     log: unfailing(
@@ -225,6 +225,18 @@ class Check {
     this.mistake(name, `lacks ${missing.join(', ')}`);
     return undefined;
   }
+}
+
+/** A revision that cannot be sent would be sealed for good, with its leaves: it is judged before. */
+function checkedRevision(etcdRevision: () => unknown): () => bigint {
+  return () => {
+    const revision = etcdRevision();
+    if (typeof revision === 'bigint' && revision >= 0n && revision < 2n ** 63n) return revision;
+    throw new GatewayError(
+      'BAD_OPTIONS',
+      `etcdRevision must give a bigint from 0 to 2^63-1, not the ${typeof revision} ${show(revision)}`,
+    );
+  };
 }
 
 function isObject(value: unknown): value is Readonly<Record<string, unknown>> {

@@ -66,6 +66,7 @@ export class Gateway implements AsyncDisposable {
   /** the newest try to open the outbox */
   #opened: Promise<void> = Promise.resolve();
   #cancelReopening: (() => void) | undefined;
+  #saidOfOpening: string | undefined;
   readonly #keepsLeaves: boolean;
   readonly #endMetrics: () => void;
   #isOpen = false;
@@ -85,7 +86,7 @@ export class Gateway implements AsyncDisposable {
       (run) => environment.after(LOOK_FOR_ROOM_MS, run),
     );
     const { clusterId, log, meter } = settings;
-    this.#endMetrics = meter === undefined ? () => {} : observe(meter, () => this.stats());
+    this.#endMetrics = meter === undefined ? () => {} : observe(meter, () => this.#measured());
     if (clusterId === undefined) {
       log.info({}, 'anchoring is disabled: clusterId is empty');
       settings.outbox.disable?.();
@@ -224,26 +225,24 @@ export class Gateway implements AsyncDisposable {
     this.#delivery?.resume();
   }
 
-  /** Where the gateway stands. */
+  /**
+   * Where the gateway stands. While the outbox is not open nothing is queued, as far as is known.
+   *
+   * @throws {GatewayError} OUTBOX_FAILED
+   */
   async stats(): Promise<GatewayStats> {
     const { outbox } = this.#settings;
     const isReadable = this.#isOpen && this.#closing === undefined;
     const backlog: Backlog = isReadable ? await outbox.backlog() : NOTHING;
-    return this.#tally.stats(this.#environment.now(), outbox.kind, backlog, {
-      inFlightBatches: this.#delivery?.inFlight ?? 0,
-      blockedSubmits: this.#room.waiting,
-      isStopped: this.#delivery?.isStopped ?? false,
-    });
+    return this.#statsWith(backlog);
   }
 
   /**
    * The same numbers as text for Prometheus (version 0.0.4 of its format): serve it as
-   * `text/plain; version=0.0.4; charset=utf-8`.
-   *
-   * @throws {GatewayError} OUTBOX_FAILED
+   * `text/plain; version=0.0.4; charset=utf-8`. What the outbox cannot say now has no value.
    */
   async prometheus(): Promise<string> {
-    return prometheusText(await this.stats());
+    return prometheusText(await this.#measured());
   }
 
   on<Name extends keyof GatewayEvents>(name: Name, listener: (...event: GatewayEvents[Name]) => void): this {
@@ -307,6 +306,26 @@ export class Gateway implements AsyncDisposable {
     return this.#handles.add(sequence, eventId, kept);
   }
 
+  /** For metrics, which are needed most while a database is away: NaN for what it would say, and all the rest. */
+  async #measured(): Promise<GatewayStats> {
+    if (this.#delivery === undefined) return this.#statsWith(NOTHING);
+    if (!this.#isOpen || this.#closing !== undefined) return this.#statsWith(UNKNOWN);
+    try {
+      return this.#statsWith(await this.#settings.outbox.backlog());
+    } catch (error) {
+      this.#noted(error);
+      return this.#statsWith(UNKNOWN);
+    }
+  }
+
+  #statsWith(backlog: Backlog): GatewayStats {
+    return this.#tally.stats(this.#environment.now(), this.#settings.outbox.kind, backlog, {
+      inFlightBatches: this.#delivery?.inFlight ?? 0,
+      blockedSubmits: this.#room.waiting,
+      isStopped: this.#delivery?.isStopped ?? false,
+    });
+  }
+
   /** A database that starts after its gateway, a predecessor that still closes its journal: both pass. */
   #tryToOpen(delayMs: number, open: () => Promise<void>): void {
     this.#opened = open();
@@ -316,7 +335,10 @@ export class Gateway implements AsyncDisposable {
         this.#failed('opening the outbox', error);
         return;
       }
-      this.#said('opening the outbox', error);
+      // Tries are many, and all alike.
+      const message = this.#noted(error);
+      if (message !== this.#saidOfOpening) this.#said('opening the outbox', error);
+      this.#saidOfOpening = message;
       this.#cancelReopening = this.#environment.after(delayMs, () =>
         this.#tryToOpen(Math.min(2 * delayMs, LAST_REOPENING_MS), open),
       );
@@ -472,6 +494,13 @@ export class Gateway implements AsyncDisposable {
   }
 }
 
+const UNKNOWN: Backlog = {
+  leaves: Number.NaN,
+  unsealed: Number.NaN,
+  batches: Number.NaN,
+  deadLeaves: Number.NaN,
+  oldestAtMs: Number.NaN,
+};
 const NOTHING: Backlog = { leaves: 0, unsealed: 0, batches: 0, deadLeaves: 0, oldestAtMs: undefined };
 
 function checkSubmission(leaf: unknown, eventId: unknown): asserts leaf is Uint8Array {

@@ -14,7 +14,7 @@ export interface Instrument {
   /** UCUM: `s`, or what is counted in braces, or nothing where the value is 0 or 1 */
   readonly unit: string;
   readonly description: string;
-  /** undefined: there is nothing to tell now */
+  /** undefined or NaN: there is nothing to tell now */
   readonly read: (stats: GatewayStats) => number | undefined;
   readonly labels?: (stats: GatewayStats) => Record<string, string>;
 }

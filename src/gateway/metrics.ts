@@ -48,7 +48,8 @@ export function observe(meter: Meter, read: () => Promise<GatewayStats>): () => 
     const stats = await read();
     for (const { definition, instrument } of made) {
       const value = definition.read(stats);
-      if (value !== undefined) result.observe(instrument, value, definition.labels?.(stats) ?? {});
+      if (value !== undefined && !Number.isNaN(value))
+        result.observe(instrument, value, definition.labels?.(stats) ?? {});
     }
   };
   meter.addBatchObservableCallback(callback, instruments);

@@ -17,7 +17,7 @@ function family(instrument: Instrument, stats: GatewayStats): string {
   const name = nameOf(instrument);
   const head = `# HELP ${name} ${escaped(instrument.description)}\n# TYPE ${name} ${instrument.kind}\n`;
   const value = instrument.read(stats);
-  if (value === undefined) return head;
+  if (value === undefined || Number.isNaN(value)) return head;
   const labels = Object.entries(instrument.labels?.(stats) ?? {}).map(
     ([label, text]) => `${label}="${escaped(text).replaceAll('"', '\\"')}"`,
   );

@@ -164,6 +164,21 @@ describe('delivery', () => {
     expect(letters).toEqual([4, 1, 1]);
   });
 
+  // Red when it is sealed as it is: the batch could never be sent, nor be another one.
+  test('a revision that cannot be sent seals nothing, and is said', async () => {
+    let revision: unknown = 7;
+    const { gateway, link, time } = open({ etcdRevision: () => revision as bigint });
+    await gateway.submit(leafOf(1));
+    await time.advance(1_000);
+    expect(await gateway.stats()).toMatchObject({
+      queuedBatches: 0,
+      lastError: { code: 'BAD_OPTIONS', message: expect.stringContaining('not the number 7') },
+    });
+    revision = 7n;
+    await time.advanceUntil(() => link.notary.leaves.length === 1, 60_000);
+    expect(link.calls[0]!.etcdRevision).toBe(7n);
+  });
+
   // Red when what the logger throws gets through: it ends delivery, as an unhandled rejection.
   test('a logger that throws stops nothing', async () => {
     const broken = () => {

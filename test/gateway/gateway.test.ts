@@ -347,12 +347,15 @@ describe('a gateway', () => {
       ...realEnvironment,
       after: (_ms: number, run: () => void) => realEnvironment.after(1, run),
     };
-    const gateway = open(link, { outbox }, environment);
+    const error = jest.fn();
+    const gateway = open(link, { outbox, logger: { ...silentLog, error } }, environment);
     await expect(gateway.ready).rejects.toMatchObject({ code: 'OUTBOX_FAILED' });
     await expect(gateway.submit(leafOf(1))).rejects.toMatchObject({ code: 'OUTBOX_FAILED' });
     while (tries < 3) await new Promise(setImmediate);
     await (await gateway.submit(leafOf(2))).anchored;
     expect(anchoredNumbers(link)).toEqual([2]);
+    // Red when each try is told.
+    expect(error.mock.calls.length).toBe(1);
   });
 
   // Red when only what the outbox has answered for is waited for.

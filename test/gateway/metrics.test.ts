@@ -1,8 +1,10 @@
-import { afterEach, describe, expect, jest, test } from '@jest/globals';
+import { afterEach, describe, expect, test } from '@jest/globals';
 import { PrometheusExporter, PrometheusSerializer } from '@opentelemetry/exporter-prometheus';
 import { MeterProvider } from '@opentelemetry/sdk-metrics';
 import { createGatewayIn } from '../../src/gateway/create-gateway.ts';
 import { realEnvironment } from '../../src/gateway/environment.ts';
+import { GatewayError } from '../../src/gateway/error.ts';
+import { memoryOutbox } from '../../src/gateway/memory-outbox.ts';
 import { observe } from '../../src/gateway/metrics.ts';
 import { prometheusText } from '../../src/gateway/prometheus.ts';
 import type { GatewayStats } from '../../src/gateway/stats.ts';
@@ -95,8 +97,13 @@ describe('OpenTelemetry', () => {
 // Red with the meter left out of the gateway's constructor, or the end left out of its close.
 test('a gateway with a meter is measured from its making to its close, and says the same to Prometheus', async () => {
   const sdk = started();
+  let clockReadings = 0;
+  const now = () => {
+    clockReadings++;
+    return Date.now();
+  };
   const gateway = createGatewayIn(
-    { ...realEnvironment, connect: () => new MemoryLink(CLUSTER_ID) },
+    { ...realEnvironment, now, connect: () => new MemoryLink(CLUSTER_ID) },
     {
       endpoint: 'nowhere:1',
       clusterId: CLUSTER_ID,
@@ -120,7 +127,38 @@ test('a gateway with a meter is measured from its making to its close, and says 
   } finally {
     await gateway.close();
   }
-  const stats = jest.spyOn(gateway, 'stats');
+  const before = clockReadings;
   await sdk.collect();
-  expect(stats).not.toHaveBeenCalled();
+  expect(clockReadings).toBe(before); // every measurement has an age in it
+});
+
+// Red when an outbox that is away takes all numbers with it, or counts as empty.
+test('a gateway whose outbox is away is measured, but for what the outbox would say', async () => {
+  const sdk = started();
+  const outbox = memoryOutbox();
+  const gateway = createGatewayIn(
+    { ...realEnvironment, connect: () => new MemoryLink(CLUSTER_ID) },
+    { endpoint: 'nowhere:1', clusterId: CLUSTER_ID, metrics: sdk.meter, logger: silentLog, outbox },
+  );
+  try {
+    expect((await sdk.collect()).families.has('quartermaster_gateway_leaves_queued')).toBe(false);
+    await gateway.ready;
+    const { backlog } = outbox;
+    outbox.backlog = () => Promise.reject(new GatewayError('OUTBOX_FAILED', 'the database is away'));
+    const { families, errors } = await sdk.collect();
+    expect(errors).toEqual([]);
+    expect(families.get('quartermaster_gateway_notary_up')?.samples[0]?.value).toBe(1);
+    expect(families.get('quartermaster_gateway_last_error_time')?.samples[0]?.labels).toEqual({
+      code: 'OUTBOX_FAILED',
+    });
+    for (const name of ['leaves_queued', 'leaves_oldest_age', 'leaves_dead', 'batches_queued'])
+      expect(families.has(`quartermaster_gateway_${name}`)).toBe(false);
+    expect(
+      readExposition(await gateway.prometheus()).get('quartermaster_gateway_leaves_queued')?.samples,
+    ).toEqual([]);
+    outbox.backlog = backlog;
+    expect((await sdk.collect()).families.has('quartermaster_gateway_leaves_queued')).toBe(true);
+  } finally {
+    await gateway.close();
+  }
 });
