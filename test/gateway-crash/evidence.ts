@@ -2,7 +2,7 @@ import type pg from 'pg';
 import { fastHasher } from '../../src/merkle/fast.ts';
 import { verifyEd25519Natively } from '../../src/native/ed25519.ts';
 import { parseTlogProof, verifyReceipt } from '../../src/verify/index.ts';
-import { type LoggedAnchor, readLog } from '../gateway/notary-log.ts';
+import type { LoggedAnchor } from '../gateway/notary-log.ts';
 import { receiptOf } from '../integration/careful-caller.ts';
 import type { NotaryClient } from '../integration/notary-under-test.ts';
 import type { LivedLife } from './life.ts';
@@ -67,5 +67,3 @@ export async function readRows(
     }),
   );
 }
-
-export { readLog };

@@ -1,6 +1,7 @@
+import { readLog } from '../gateway/notary-log.ts';
 import { vkeyOf } from '../integration/careful-caller.ts';
 import type { ApplicationOptions } from './application-options.ts';
-import { type Evidence, readLog, readRows } from './evidence.ts';
+import { type Evidence, readRows } from './evidence.ts';
 import { type Finding, judge } from './judge.ts';
 import { type LivedLife, live } from './life.ts';
 import { Trouble } from './notary-process.ts';

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import pg from 'pg';
 import { postgresOutbox } from '../../src/gateway/postgres/index.ts';
 import { openTestDatabase, type TestDatabase } from '../support/database.ts';
-import { type DatabaseTemplate, roleUrl, withClient } from '../support/postgres-template.ts';
+import { type DatabaseTemplate, withClient } from '../support/postgres-template.ts';
 import { AUDIT_EVENTS } from './audit-events.ts';
 import { NotaryProcess } from './notary-process.ts';
 
@@ -45,7 +45,8 @@ export class Stage {
     const name = `qm_crash_${randomBytes(6).toString('hex')}`;
     await withClient(this.#superuserUrl, (client) => client.query(`CREATE DATABASE ${name}`));
     const url = new URL(this.#superuserUrl);
-    const databaseUrl = roleUrl(url.href, url.username, url.password, name);
+    url.pathname = `/${name}`;
+    const databaseUrl = url.href;
     const database = new pg.Pool({ connectionString: databaseUrl, max: 4 });
     database.on('error', () => {});
     await database.query(AUDIT_EVENTS);
