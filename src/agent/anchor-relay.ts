@@ -109,12 +109,13 @@ export class AnchorRelay {
   }
 
   #laneOf(clusterId: string): ClusterLane {
-    let lane = this.#lanes.get(clusterId);
-    if (lane === undefined) {
-      // Cluster ids come from callers: what nothing is known of takes no memory.
-      lane = new ClusterLane(this.#env, () => this.#lanes.delete(clusterId));
-      this.#lanes.set(clusterId, lane);
-    }
+    const known = this.#lanes.get(clusterId);
+    if (known !== undefined) return known;
+    // Cluster ids come from callers: what nothing is known of takes no memory.
+    const lane = new ClusterLane(this.#env, () => {
+      if (this.#lanes.get(clusterId) === lane) this.#lanes.delete(clusterId);
+    });
+    this.#lanes.set(clusterId, lane);
     return lane;
   }
 

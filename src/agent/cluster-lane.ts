@@ -8,10 +8,11 @@ import type { StoredCall } from './call-files.ts';
 import { contentKey } from './content-key.ts';
 import { AgentError } from './error.ts';
 import type { LaneEnvironment } from './lane-environment.ts';
+import { logAlarm, logBuried, logHeld } from './lane-log.ts';
 import { LanePace } from './lane-pace.ts';
 import { LaneQueue } from './lane-queue.ts';
 import type { SpooledCall } from './spooled-call.ts';
-import { agentStatus, passedBack, spooled, spoolRefusal } from './status.ts';
+import { agentStatus, passedBack, spooled, spoolRefusal, statusOfFailure } from './status.ts';
 import type { CallerTerms, WaitingCaller } from './waiting-caller.ts';
 
 /** Spooled calls on their way at once, where none has to wait for another. */
@@ -216,7 +217,11 @@ export class ClusterLane {
       const answer = await this.#send(call, caller?.terms, message);
       await this.#anchored(job, call, caller, answer);
     } catch (error) {
-      await this.#failed(job, caller, error);
+      await this.#failed(job, caller, error).catch((cause: unknown) => {
+        // The spool could not be written, and has said so: what is in it goes again.
+        this.#env.log.error({ err: cause }, 'a call that failed could not be dealt with');
+        this.#pace.failed(0, false);
+      });
     } finally {
       job.isTrying = false;
       if (job.stored !== undefined || !this.#jobs.has(job.contentKey)) job.release();
@@ -253,8 +258,9 @@ export class ClusterLane {
     while (job.callers.length > 0) {
       await Promise.all(job.callers.map((other) => this.#repeat(job, call, other)));
     }
-    if (job.stored !== undefined && isRemembered)
-      await this.#env.spool.remove(job.stored).catch(() => undefined);
+    // One of them may have had so little time that the call went to disk meanwhile.
+    const stored = await job.keeping?.catch(() => undefined);
+    if (stored !== undefined && isRemembered) await this.#env.spool.remove(stored).catch(() => undefined);
     this.#end(job);
   }
 
@@ -264,7 +270,7 @@ export class ClusterLane {
       caller.answer(await this.#send(call, caller.terms, undefined));
     } catch (error) {
       const isAway = !(error instanceof VerificationError) && isDown(judge(error));
-      caller.refuse(isAway ? spooled(job.requestId) : this.#statusOf(error));
+      caller.refuse(isAway ? spooled(job.requestId) : statusOfFailure(error));
     }
     job.remove(caller);
   }
@@ -285,7 +291,7 @@ export class ClusterLane {
     // The agent is stopping, and has told all callers.
     if (this.#env.signal.aborted) return;
     if (error instanceof VerificationError) {
-      this.#alarm(job, error);
+      logAlarm(this.#env.log, job, error);
       this.#tellAndWait(job, error, AFTER_ALARM_MS);
       return;
     }
@@ -295,7 +301,7 @@ export class ClusterLane {
         await this.#notNow(job, error, judgement);
         return;
       case 'data-loss':
-        this.#alarm(job, error);
+        logAlarm(this.#env.log, job, error);
         this.#tellAndWait(job, error, Math.max(AFTER_ALARM_MS, judgement.delayMs ?? 0));
         return;
       case 'known-checkpoint-refused':
@@ -318,12 +324,7 @@ export class ClusterLane {
     }
     if (!judgement.isDown && !this.#isHeld) {
       this.#isHeld = true;
-      const { clusterId } = job.content;
-      const { status: name, message } = judgement;
-      this.#env.log.warn(
-        { clusterId, status: name, reason: message },
-        'the notary does not take spooled calls now',
-      );
+      logHeld(this.#env.log, job, judgement);
     }
     this.#pace.failed(judgement.delayMs ?? 0, judgement.delayMs === undefined);
     job.isTrying = false;
@@ -332,7 +333,7 @@ export class ClusterLane {
 
   /** Callers are told; what is in the spool stays there, and goes again later. */
   #tellAndWait(job: AnchorJob, error: unknown, delayMs: number): void {
-    job.refuseAll(this.#statusOf(error));
+    job.refuseAll(statusOfFailure(error));
     if (job.keeping === undefined) this.#end(job);
     else this.#pace.failed(delayMs, false);
   }
@@ -359,12 +360,7 @@ export class ClusterLane {
     const { stored } = job;
     if (job.callers.length === 0 && stored !== undefined) {
       await this.#env.spool.bury(stored, refusal);
-      const { clusterId } = job.content;
-      const { requestId, leafCount } = job;
-      this.#env.log.error(
-        { clusterId, requestId, leafCount, refusal },
-        'the notary refused a call that nobody waits for: it is in the dead letters',
-      );
+      logBuried(this.#env.log, job, refusal);
     } else if (stored !== undefined) {
       await this.#env.spool.remove(stored).catch(() => undefined);
     }
@@ -381,23 +377,6 @@ export class ClusterLane {
     this.#env.log.error({ file, err: error }, 'a call in the spool is damaged and was put aside');
     this.#end(job, () => job.refuseAll(agentStatus('SPOOL_FAILED', 'what was kept of the call is damaged')));
     this.pump();
-  }
-
-  #statusOf(error: unknown) {
-    return error instanceof VerificationError
-      ? agentStatus(
-          'ANSWER_NOT_VERIFIED',
-          `the notary's answer is not verified: ${error.code}: ${error.message}`,
-        )
-      : passedBack(error);
-  }
-
-  #alarm(job: AnchorJob, error: unknown): void {
-    const { clusterId } = job.content;
-    this.#env.log.error(
-      { alarm: true, clusterId, requestId: job.requestId, err: error },
-      'the notary contradicts its own log, or says that it lost data: nothing of this cluster is reported as anchored until somebody acts',
-    );
   }
 
   #end(job: AnchorJob, tell: () => void = () => {}): void {

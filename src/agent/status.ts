@@ -3,6 +3,7 @@
 import { Metadata, type StatusObject, status } from '@grpc/grpc-js';
 import { encodeStatusDetails, STATUS_DETAILS } from '../rpc/status-details.ts';
 import { ERROR_DOMAIN } from '../server/status.ts';
+import { VerificationError } from '../verify/index.ts';
 import { AgentError } from './error.ts';
 import { passedOn } from './notary-channel.ts';
 
@@ -26,8 +27,12 @@ const CODES: Readonly<Record<AgentReason, readonly [code: status, retryDelayMs: 
   ANSWER_NOT_VERIFIED: [status.DATA_LOSS, undefined],
 };
 
-export function agentStatus(reason: AgentReason, message: string): StatusObject {
+const MAX_MESSAGE_CHARACTERS = 1_024;
+
+export function agentStatus(reason: AgentReason, said: string): StatusObject {
   const [code, retryDelayMs] = CODES[reason];
+  // Well-formed, since grpc-js percent-encodes it with encodeURI, which throws on a lone surrogate.
+  const message = said.slice(0, MAX_MESSAGE_CHARACTERS).toWellFormed();
   const metadata = new Metadata();
   const details = { reason, domain: ERROR_DOMAIN, violations: [], retryDelayMs };
   metadata.set(STATUS_DETAILS, Buffer.from(encodeStatusDetails(code, message, details)));
@@ -67,4 +72,14 @@ export function passedBack(error: unknown): StatusObject {
     return agentStatus('NOTARY_UNREACHABLE', `the notary cannot be reached: ${details ?? ''}`);
   }
   return { code, details: details ?? '', metadata: passed };
+}
+
+/** What a caller is told of a try that failed. */
+export function statusOfFailure(error: unknown): StatusObject {
+  return error instanceof VerificationError
+    ? agentStatus(
+        'ANSWER_NOT_VERIFIED',
+        `the notary's answer is not verified: ${error.code}: ${error.message}`,
+      )
+    : passedBack(error);
 }

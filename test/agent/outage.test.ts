@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { listen } from '../gateway/listener.ts';
 import { leavesNamed } from '../integration/careful-caller.ts';
 import { failure } from '../server/edge.ts';
 import { Arena, eventually, firstLeafOf, spooledCalls } from './arena.ts';
@@ -96,6 +97,25 @@ describe('a notary that is away', () => {
     await agent.kill('SIGTERM');
   });
 
+  // Red when `#giveUp` does not write the call to disk before it says that it is there.
+  test('what a notary that says nothing was sent is on disk when its caller is told to come again', async () => {
+    const { clusterId } = await arena.newCluster();
+    const spool = arena.newDirectory();
+    const silent = await listen();
+    const agent = await arena.startAgent({ spool, endpoint: `127.0.0.1:${silent.port}` });
+    const call = { clusterId, packedLeaves: leavesNamed('silence') };
+    const refused = await failure(agent.notary.createAnchor(call, { timeoutMs: 1_000 }));
+    await agent.kill('SIGKILL');
+    await silent.close();
+    expect(refused.details?.reason).toBe('SPOOLED');
+    const next = await arena.startAgent({ spool });
+    await eventually(() => spooledCalls(spool).length === 0);
+    const [anchor] = await arena.anchored(clusterId);
+    expect(refused.message).toContain(anchor!.requestId);
+    expect(await next.notary.createAnchor(call)).toMatchObject({ anchorId: anchor!.anchorId });
+    await next.kill('SIGTERM');
+  });
+
   // Red when the request_id of the caller is not used.
   test('keeps the request_id that a caller gives', async () => {
     const { clusterId } = await arena.newCluster();
@@ -113,7 +133,7 @@ describe('a notary that is away', () => {
     await agent.kill('SIGTERM');
   });
 
-  // Red when `#giveUp` does not wait for the disk, when `leave` ends the job, and when `restore` is not called.
+  // Red when `restore` is not called.
   test('a caller that goes away does not lose what is in the spool, nor does a SIGKILL of the agent', async () => {
     const { clusterId } = await arena.newCluster();
     const spool = arena.newDirectory();

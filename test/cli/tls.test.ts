@@ -6,6 +6,8 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { startAgentProcess } from '../agent/agent-process.ts';
+import { failure } from '../server/edge.ts';
 import { openTestDatabase, type TestDatabase } from '../support/database.ts';
 import { quartermaster } from './run-quartermaster.ts';
 import { temporaryDirectory } from './temporary-directory.ts';
@@ -92,3 +94,18 @@ test('a certificate that is not trusted, and a call in plain text, are refused w
     expect(err.split('\n')).toEqual([told, told, '']);
   }
 }, 60_000);
+
+test('the agent trusts the certificate, or cannot reach the notary', async () => {
+  const clusterId = '0198c7a0-5f6e-7d2c-9b1a-3e4f5a6b7c8d';
+  const codes = [];
+  for (const argv of [['--ca-file', CERTIFICATE], []]) {
+    const agent = await startAgentProcess({
+      endpoint: `localhost:${port}`,
+      spool: join(directory, 'spool'),
+      argv,
+    });
+    codes.push((await failure(agent.notary.getLog({ clusterId }))).code);
+    await agent.kill('SIGTERM');
+  }
+  expect(codes).toEqual(['NOT_FOUND', 'UNAVAILABLE']);
+});
