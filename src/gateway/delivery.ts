@@ -280,7 +280,11 @@ export class Delivery {
   /** The application is told before the outbox forgets: a crash in between tells it twice, and never not at all. */
   async #bringHome(batch: SealedBatch, anchor: AcceptedAnchor): Promise<void> {
     const anchored = new AnchoredBatch(batch, anchor);
-    await this.#keepTrying('onAnchored', () => this.#untilEnd(this.#observer.anchored(batch, anchored)));
+    // A pace of its own: that others are told says nothing about a batch that the application cannot take.
+    const pace = new Pace(this.#environment, OWN_FAILURES);
+    const tell = () => this.#untilEnd(this.#observer.anchored(batch, anchored));
+    await this.#keepTrying('onAnchored', tell, pace);
+    pace.close();
     if (this.#ending.signal.aborted) return this.#putBack(batch);
     await this.#reached('application.told');
     await this.#keepTrying('the outbox', () => this.#outbox.settle(batch, anchor));
@@ -356,20 +360,24 @@ export class Delivery {
   }
 
   /** Until it works or the gateway ends. What fails here is ours: the store, the application. */
-  async #keepTrying<T>(what: string, run: () => Promise<T>): Promise<T | undefined> {
+  async #keepTrying<T>(
+    what: string,
+    run: () => Promise<T>,
+    pace: Pace = this.#outboxPace,
+  ): Promise<T | undefined> {
     const { signal } = this.#ending;
-    for (;;) {
+    for (let isFirst = true; ; isFirst = false) {
       try {
         const result = await run();
-        this.#outboxPace.succeeded();
-        this.#hampered = undefined;
+        pace.succeeded();
+        if (this.#hampered === what) this.#hampered = undefined;
         return result;
       } catch (error) {
-        this.#observer.hampered(what, error, this.#hampered !== what);
+        this.#observer.hampered(what, error, isFirst && this.#hampered !== what);
         this.#hampered = what;
-        this.#outboxPace.failed(undefined);
+        pace.failed(undefined);
       }
-      await this.#outboxPace.turn(signal);
+      await pace.turn(signal);
       if (signal.aborted) return undefined;
     }
   }

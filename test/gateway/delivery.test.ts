@@ -179,6 +179,29 @@ describe('delivery', () => {
     expect(link.calls[0]!.etcdRevision).toBe(7n);
   });
 
+  // Red when batches share a pace: whatever is told to the application in between would have this one told again at once.
+  test('a batch that the application cannot take is told at longer and longer waits, and said once', async () => {
+    const errors: string[] = [];
+    let poisoned = 0;
+    const { gateway, link, time } = open({
+      batch: { maxLeaves: 1, inFlight: 2 },
+      logger: { ...silentLog, error: (_fields, message) => void errors.push(message) },
+      onAnchored: ({ eventIds }) => {
+        if (eventIds[0] !== 'poison') return;
+        poisoned++;
+        throw new Error('there is no such row');
+      },
+    });
+    await gateway.submit({ leaf: leafOf(0), eventId: 'poison' });
+    for (let n = 1; n <= 600; n++) {
+      await gateway.submit(leafOf(n));
+      await time.advance(100);
+    }
+    expect(link.notary.leaves.length).toBe(601);
+    expect(poisoned).toBeLessThan(20);
+    expect(errors).toEqual(['onAnchored failed, and is tried again: there is no such row']);
+  });
+
   // Red when what the logger throws gets through: it ends delivery, as an unhandled rejection.
   test('a logger that throws stops nothing', async () => {
     const broken = () => {
