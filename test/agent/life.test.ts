@@ -108,7 +108,7 @@ test('SIGTERM while the notary is there: calls in flight are answered, then new 
   for (const gateway of gateways) gateway.close();
 });
 
-// Red when `keeping` is not awaited before an answer is settled: the call would be anchored and stay in the spool.
+// Red when each try has a request_id of its own.
 test('a notary and an agent that are killed under load: with a request_id each call is in exactly one anchor, and none is lost', async () => {
   const { clusterId } = await arena.newCluster();
   const spool = arena.newDirectory();
