@@ -1,6 +1,7 @@
 // A gateway, as small as one can be: writes audit events to its own database, and links the client. It is killed all the time.
 
 import { randomUUID } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
 import pg from 'pg';
 import { commitEvent } from '../../src/gateway/commit-event.ts';
 import { createGatewayIn } from '../../src/gateway/create-gateway.ts';
@@ -139,6 +140,8 @@ if (inJournal !== undefined) await submitWhatTheOutboxDoesNotKnow();
 console.log('ready');
 for (let number = 1; number <= options.events && !isClosing; number++) {
   await commitOne(number % ROLLED_BACK_EACH === 0);
+  // A process that lives through it all has something to send all the time.
+  if (options.outbox === 'memory') await delay(10);
 }
 if (options.isLast) {
   report.write({ type: 'replayed', batches: await gateway.replay() });

@@ -152,10 +152,14 @@ export class Trouble {
     if (this.#plan.kind === 'down' && --this.#livesLeft === 0) await this.#notary.heal();
   }
 
-  /** So long, or until it has struck three times, whatever is later. */
-  async last(ms: number): Promise<void> {
+  /** For an application that lives on: so long, and until it has struck three times or there is nobody left to strike. */
+  async whileLiving(application: Promise<unknown>, ms: number): Promise<void> {
+    let isOver = false;
+    void application.finally(() => {
+      isOver = true;
+    });
     await delay(ms);
-    await eventually(async () => (this.strokes >= 3 ? true : undefined), 30_000);
+    await eventually(async () => (isOver || this.strokes >= 3 ? true : undefined), 120_000);
     await this.end();
   }
 

@@ -59,7 +59,7 @@ export async function run(stage: Stage, plan: RunPlan): Promise<RunResult> {
       if (plan.outbox === 'memory') {
         const [life] = plan.processes[0] ?? [];
         const living = liveLast(options, life?.events ?? 0, stage.compileCache);
-        await trouble.last(life?.end.kind === 'close' ? life.end.afterMs : 0);
+        await trouble.whileLiving(living, life?.end.kind === 'close' ? life.end.afterMs : 0);
         last = await living;
       } else {
         await Promise.all(
