@@ -62,7 +62,7 @@ test('one agent at a time uses a spool', async () => {
   await (await arena.startAgent({ spool })).kill('SIGTERM');
 });
 
-// Red when `stop` does not tell those who wait, or waits for a notary that is away.
+// Red when `stop` does not tell those who wait.
 test('SIGTERM while the notary is away: those who wait are told that theirs is kept, exit code 0', async () => {
   const { clusterId } = await arena.newCluster();
   const spool = arena.newDirectory();

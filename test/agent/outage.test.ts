@@ -161,7 +161,7 @@ describe('a notary that is away', () => {
     await next.kill('SIGTERM');
   });
 
-  // Red when `#begin` sends at once although calls wait, and when `#mayGo` ignores what came before.
+  // Red when `#begin` sends at once although calls wait, and when `startable` ignores what came before.
   test('whatever waits goes before what comes later, in the order that it came', async () => {
     const { clusterId } = await arena.newCluster();
     const spool = arena.newDirectory();

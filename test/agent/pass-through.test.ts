@@ -40,7 +40,7 @@ test('every read is answered as the notary answers it', async () => {
   }
 });
 
-// Red when `passedBack` makes a status of its own, or drops the metadata.
+// Red when `passedBack` drops the metadata.
 test('errors come back with their codes, messages and details', async () => {
   const { clusterId } = caller;
   const same = async (ask: (notary: typeof agent.notary) => Promise<unknown>) => {

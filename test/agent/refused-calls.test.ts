@@ -15,7 +15,7 @@ beforeAll(async () => {
 });
 afterAll(() => arena.close());
 
-// Red when `#refused` buries whatever it is, or tells nobody.
+// Red when `#refused` buries whatever it is.
 test('a caller that waits is told what the notary says, and the call is forgotten', async () => {
   const spool = arena.newDirectory();
   const agent = await arena.startAgent({ spool });
@@ -106,7 +106,7 @@ test('a frozen cluster keeps its calls waiting until it is thawed, and tells who
   await agent.kill('SIGTERM');
 });
 
-// Red when `#checkpointRefused` buries the call, or sends the checkpoint again.
+// Red when `#checkpointRefused` has the same checkpoint sent again.
 test('leaves are not lost for a known_checkpoint that the notary refuses after their caller has left', async () => {
   const { clusterId } = await arena.newCluster();
   const spool = arena.newDirectory();
