@@ -1,35 +1,20 @@
-import { EventEmitter } from 'node:events';
-import type { AnchoredBatch } from './anchored.ts';
 import type { Settings } from './check-options.ts';
-import { Delivery, type DeliveryObserver, type Evidence } from './delivery.ts';
+import { Delivery, type DeliveryObserver } from './delivery.ts';
 import { ElsewhereWatch } from './elsewhere-watch.ts';
 import type { Environment } from './environment.ts';
 import { GatewayError } from './error.ts';
-import { formatEvidence } from './evidence.ts';
 import { GrpcLink } from './grpc-link.ts';
 import { type LeafHandle, LeafHandles } from './leaf-handle.ts';
 import { observe } from './metrics.ts';
 import type { NotaryLink } from './notary-link.ts';
-import type { Alarm } from './options.ts';
 import type { Backlog, DeadLetter, OutboxContext, UnanchoredLeaf } from './outbox.ts';
 import { prometheusText } from './prometheus.ts';
+import { type GatewayEvents, Reporter } from './reporter.ts';
 import { Room } from './room.ts';
 import type { GatewayStats } from './stats.ts';
+import { checkSubmission, type Submission } from './submission.ts';
 import { Tally } from './tally.ts';
 import { Trust } from './trust.ts';
-
-/** What `submit` takes: 32 bytes, or such bytes with the id of their event. What `commitEvent` gives is one. */
-export type Submission = Uint8Array | { readonly leaf: Uint8Array; readonly eventId?: string | undefined };
-
-/** What happens, for whoever listens with `on`. A listener that throws is logged and hurts nobody. */
-export interface GatewayEvents {
-  anchored: [batch: AnchoredBatch];
-  deadLetter: [letter: DeadLetter];
-  alarm: [alarm: Alarm];
-  /** the notary does not take batches: a name of a gRPC status and a message */
-  away: [status: string, message: string];
-  back: [];
-}
 
 export interface Deadline {
   /** Default: 10,000 for `close`, none for `flush`. */
@@ -44,7 +29,6 @@ export interface Leftover {
   readonly oldestAtMs: number | undefined;
 }
 
-const MAX_EVENT_ID_LENGTH = 1_024;
 const CLOSE_TIMEOUT_MS = 10_000;
 /** How often a full outbox is looked at while somebody waits for room. */
 const LOOK_FOR_ROOM_MS = 1_000;
@@ -56,9 +40,9 @@ const LAST_REOPENING_MS = 15_000;
 export class Gateway implements AsyncDisposable {
   readonly #settings: Settings;
   readonly #environment: Environment;
-  readonly #events = new EventEmitter<GatewayEvents>();
   readonly #handles = new LeafHandles();
   readonly #tally = new Tally();
+  readonly #reporter: Reporter;
   readonly #room: Room;
   readonly #link: NotaryLink | undefined;
   readonly #delivery: Delivery | undefined;
@@ -80,6 +64,7 @@ export class Gateway implements AsyncDisposable {
     this.#settings = settings;
     this.#keepsLeaves = settings.outbox.settled !== undefined;
     this.#environment = environment;
+    this.#reporter = new Reporter(settings, environment, this.#tally);
     this.#room = new Room(
       (leaf, eventId) => settings.outbox.append(leaf, eventId),
       settings.blocksWhenFull,
@@ -246,12 +231,12 @@ export class Gateway implements AsyncDisposable {
   }
 
   on<Name extends keyof GatewayEvents>(name: Name, listener: (...event: GatewayEvents[Name]) => void): this {
-    this.#events.on(name, listener as never);
+    this.#reporter.on(name, listener);
     return this;
   }
 
   off<Name extends keyof GatewayEvents>(name: Name, listener: (...event: GatewayEvents[Name]) => void): this {
-    this.#events.off(name, listener as never);
+    this.#reporter.off(name, listener);
     return this;
   }
 
@@ -313,7 +298,7 @@ export class Gateway implements AsyncDisposable {
     try {
       return this.#statsWith(await this.#settings.outbox.backlog());
     } catch (error) {
-      this.#noted(error);
+      this.#reporter.noted(error);
       return this.#statsWith(UNKNOWN);
     }
   }
@@ -332,12 +317,12 @@ export class Gateway implements AsyncDisposable {
     // Whoever submits is told; a gateway that nobody uses must not end the process.
     this.#opened.catch((error: unknown) => {
       if (!(error instanceof GatewayError) || this.#closing !== undefined) {
-        this.#failed('opening the outbox', error);
+        this.#reporter.failed('opening the outbox', error);
         return;
       }
       // Tries are many, and all alike.
-      const message = this.#noted(error);
-      if (message !== this.#saidOfOpening) this.#said('opening the outbox', error);
+      const message = this.#reporter.noted(error);
+      if (message !== this.#saidOfOpening) this.#reporter.triedAgain('opening the outbox', error);
       this.#saidOfOpening = message;
       this.#cancelReopening = this.#environment.after(delayMs, () =>
         this.#tryToOpen(Math.min(2 * delayMs, LAST_REOPENING_MS), open),
@@ -372,7 +357,7 @@ export class Gateway implements AsyncDisposable {
       await this.#opened;
       left = await this.flush({ timeoutMs });
     } catch (error) {
-      this.#failed('the outbox', error);
+      this.#reporter.failed('the outbox', error);
     }
     try {
       this.#elsewhere?.end();
@@ -391,106 +376,19 @@ export class Gateway implements AsyncDisposable {
     return left;
   }
 
+  #observer(): DeliveryObserver {
+    return this.#reporter.observe({
+      handles: this.#handles,
+      freed: () => this.#room.freed(),
+      isStopped: () => this.#delivery?.isStopped ?? false,
+    });
+  }
+
   #disabledHandle(eventId: string | undefined): LeafHandle {
     const handles = new LeafHandles();
     const handle = handles.add(0, eventId);
     handles.end(new GatewayError('DISABLED', 'anchoring is disabled: clusterId is empty'));
     return handle;
-  }
-
-  #observer(): DeliveryObserver {
-    const { onAnchored, onDeadLetter, log } = this.#settings;
-    const tally = this.#tally;
-    const now = this.#environment.now;
-    return {
-      anchored: async (_batch, anchored) => onAnchored?.(anchored),
-      settled: (batch, anchored) => {
-        tally.anchored(batch.sequences.length);
-        this.#handles.anchored(batch, anchored);
-        this.#emit('anchored', anchored);
-        this.#room.freed();
-      },
-      buried: (batch, letter) => {
-        tally.refused(batch.sequences.length);
-        const { status, reason, message } = letter.refusal;
-        log.error({ id: letter.id, leaves: letter.leaves.length, status, reason }, `dead letter: ${message}`);
-        this.#handles.refused(batch, letter.refusal);
-        if (onDeadLetter !== undefined) this.#guarded('onDeadLetter', () => onDeadLetter(letter));
-        this.#emit('deadLetter', letter);
-        this.#room.freed();
-      },
-      split: () => tally.split(),
-      attempted: (isRetry) => tally.attempted(isRetry),
-      failed: (status, message) => tally.failed(now(), status, message),
-      away: (status, message) => {
-        tally.away(now());
-        log.warn({ endpoint: this.#settings.endpoint, status }, `the notary takes no batches: ${message}`);
-        this.#emit('away', status, message);
-      },
-      back: () => {
-        const awayMs = tally.back(now());
-        log.info({ endpoint: this.#settings.endpoint, away_ms: awayMs }, 'the notary takes batches again');
-        this.#emit('back');
-      },
-      hampered: (what, error, isNews) => {
-        if (isNews) this.#said(what, error);
-        else this.#noted(error);
-      },
-      lied: (code, message, evidence) => this.#alarm(code, message, evidence),
-    };
-  }
-
-  async #alarm(code: string, message: string, evidence: Evidence | undefined): Promise<void> {
-    const isStopped = this.#delivery?.isStopped ?? false;
-    let where: string | undefined;
-    try {
-      if (evidence !== undefined) {
-        where = await this.#settings.outbox.keepEvidence(
-          formatEvidence(this.#environment.now(), code, message, evidence),
-        );
-      }
-    } catch (error) {
-      this.#failed('keeping evidence', error);
-    }
-    this.#tally.alarm(this.#environment.now(), code, message);
-    this.#settings.log.error(
-      { code, evidence: where, stopped: isStopped },
-      `ALARM: the notary ${code === 'DATA_LOSS' ? 'says that it lost data' : 'is not to be believed'}: ${message}`,
-    );
-    this.#emit('alarm', { code, message, evidence: where, stopped: isStopped });
-  }
-
-  #said(what: string, error: unknown): void {
-    const message = this.#noted(error);
-    this.#settings.log.error({ err: error }, `${what} failed, and is tried again: ${message}`);
-  }
-
-  #failed(what: string, error: unknown): void {
-    const message = this.#noted(error);
-    this.#settings.log.error({ err: error }, `${what} failed: ${message}`);
-  }
-
-  /** @returns what it says */
-  #noted(error: unknown): string {
-    const message = error instanceof Error ? error.message : String(error);
-    const code = error instanceof GatewayError ? error.code : 'INTERNAL';
-    this.#tally.failed(this.#environment.now(), code, message);
-    return message;
-  }
-
-  #emit<Name extends keyof GatewayEvents>(name: Name, ...event: GatewayEvents[Name]): void {
-    this.#guarded(`a listener to ${name}`, () => {
-      this.#events.emit(name, ...(event as never));
-    });
-  }
-
-  #guarded(what: string, run: () => void | Promise<void>): void {
-    const failed = (error: unknown) => this.#settings.log.error({ err: error }, `${what} threw`);
-    try {
-      Promise.resolve(run()).catch(failed);
-    } catch (error) {
-      failed(error);
-    }
   }
 }
 
@@ -502,20 +400,6 @@ const UNKNOWN: Backlog = {
   oldestAtMs: Number.NaN,
 };
 const NOTHING: Backlog = { leaves: 0, unsealed: 0, batches: 0, deadLeaves: 0, oldestAtMs: undefined };
-
-function checkSubmission(leaf: unknown, eventId: unknown): asserts leaf is Uint8Array {
-  if (!(leaf instanceof Uint8Array)) {
-    throw new GatewayError(
-      'BAD_EVENT',
-      'submit takes a leaf of 32 bytes, or an object with one; see commitEvent',
-    );
-  }
-  if (leaf.length !== 32) throw new GatewayError('BAD_EVENT', `a leaf has 32 bytes, not ${leaf.length}`);
-  if (eventId === undefined) return;
-  if (typeof eventId !== 'string' || eventId.length === 0 || eventId.length > MAX_EVENT_ID_LENGTH) {
-    throw new GatewayError('BAD_EVENT', `an event id is a string of 1 to ${MAX_EVENT_ID_LENGTH} characters`);
-  }
-}
 
 function closed(): GatewayError {
   return new GatewayError('CLOSED', 'this gateway is closed');

@@ -5,7 +5,7 @@ export { commitEvent, type EventCommitment, hashEvent } from './commit-event.ts'
 export { createGateway } from './create-gateway.ts';
 export { GatewayError, type GatewayErrorCode } from './error.ts';
 export { fetchReceipt, type ReceiptRequest } from './fetch-receipt.ts';
-export type { Deadline, Gateway, GatewayEvents, Leftover, Submission } from './gateway.ts';
+export type { Deadline, Gateway, Leftover } from './gateway.ts';
 export type { JournalOptions } from './journal/journal-options.ts';
 export { journalOutbox } from './journal/journal-outbox.ts';
 export type { LeafHandle } from './leaf-handle.ts';
@@ -24,5 +24,7 @@ export type {
   SettledElsewhere,
   UnanchoredLeaf,
 } from './outbox.ts';
+export type { GatewayEvents } from './reporter.ts';
 export { type Classification, type Fidelity, shouldNotarize } from './should-notarize.ts';
 export type { GatewayStats, LastError } from './stats.ts';
+export type { Submission } from './submission.ts';
