@@ -165,7 +165,10 @@ class Check {
   credentials(value: unknown): ChannelCredentials {
     if (value === undefined) return ChannelCredentials.createInsecure();
     if (value instanceof ChannelCredentials) return value;
-    this.mistake('credentials', 'must be ChannelCredentials of @grpc/grpc-js');
+    this.mistake(
+      'credentials',
+      'must be ChannelCredentials of the @grpc/grpc-js that quartermaster uses; npm ls shows whether there are two',
+    );
     return ChannelCredentials.createInsecure();
   }
 

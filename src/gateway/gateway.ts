@@ -205,6 +205,19 @@ export class Gateway implements AsyncDisposable {
     return revived;
   }
 
+  /**
+   * Forgets a dead letter for good, so that it takes no room in the outbox: its events stay without an anchor.
+   *
+   * @returns whether it was there
+   */
+  async discard(id: string): Promise<boolean> {
+    if (this.#delivery === undefined) return false;
+    await this.#opened;
+    const wasThere = await this.#settings.outbox.discard(id);
+    if (wasThere) this.#room.freed();
+    return wasThere;
+  }
+
   /** Goes on after an alarm: call it when the cause is understood. What was not anchored is sent again, as it was. */
   resume(): void {
     this.#delivery?.resume();

@@ -114,11 +114,13 @@ class MemoryOutbox implements Outbox {
     for (const { letter } of [...this.#dead.values()]) yield letter;
   }
 
+  async discard(id: string): Promise<boolean> {
+    return this.#exhume(id) !== undefined;
+  }
+
   async revive(id: string): Promise<boolean> {
-    const buried = this.#dead.get(id);
+    const buried = this.#exhume(id);
     if (buried === undefined) return false;
-    this.#dead.delete(id);
-    this.#deadLeaves -= buried.batch.sequences.length;
     this.#sealedLeaves += buried.batch.sequences.length;
     insertByAge(this.#waiting, buried.batch);
     return true;
@@ -158,6 +160,14 @@ class MemoryOutbox implements Outbox {
 
   async close(): Promise<void> {
     for (const batch of [...this.#inHand.values()]) await this.release(batch);
+  }
+
+  #exhume(id: string): Buried | undefined {
+    const buried = this.#dead.get(id);
+    if (buried === undefined) return undefined;
+    this.#dead.delete(id);
+    this.#deadLeaves -= buried.batch.sequences.length;
+    return buried;
   }
 
   #seal(maxLeaves: number, mayBePartial: boolean): SealedBatch | undefined {

@@ -153,6 +153,9 @@ export interface Outbox {
    */
   revive(id: string): Promise<boolean>;
 
+  /** Forgets a dead letter, whose leaves are then in no outbox and in no anchor. @returns whether it was there */
+  discard(id: string): Promise<boolean>;
+
   /** Keeps what proves that a notary contradicted itself. @returns where, for a person */
   keepEvidence(evidence: string): Promise<string>;
 

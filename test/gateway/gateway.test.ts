@@ -181,6 +181,23 @@ describe('a gateway', () => {
     expect(anchoredNumbers(link).toSorted((a, b) => a! - b!)).toEqual(numbers(0, 32));
   });
 
+  test('a dead letter that is discarded makes room', async () => {
+    const link = new MemoryLink(CLUSTER_ID);
+    link.before = () => {
+      throw callFailed(status.INVALID_ARGUMENT, {});
+    };
+    const gateway = open(link, { outbox: memoryOutbox({ maxLeaves: 1 }), whenFull: 'block' });
+    const [handle] = await submitted(gateway, 0, 1);
+    await expect(handle!.anchored).rejects.toMatchObject({ code: 'DEAD_LETTER' });
+    link.before = () => {};
+    const waiting = gateway.submit(leafOf(1));
+    const [letter] = await listed(gateway.deadLetters());
+    expect(await gateway.discard('nothing')).toBe(false);
+    expect(await gateway.discard(letter!.id)).toBe(true);
+    await (await waiting).anchored;
+    expect(anchoredNumbers(link)).toEqual([1]);
+  });
+
   test('buries a batch whole where no leaf is to blame, and replays it under its request_id', async () => {
     const link = new MemoryLink(CLUSTER_ID);
     link.before = () => {

@@ -317,6 +317,32 @@ export function describeOutbox(kind: string, tested: OutboxUnderTest): void {
       expect(await outbox.settle(batch, ANCHOR)).toBe(true);
     });
 
+    // Red when a dead letter of a durable outbox is discarded in memory only.
+    test('a discarded dead letter is gone for good, and nothing else is', async () => {
+      const store = await newStore();
+      const outbox = await opened(store);
+      await filled(outbox, 0, 4);
+      const [dead, kept] = [await taken(outbox, 2), await taken(outbox, 1)];
+      await outbox.bury(dead, REFUSAL);
+      await outbox.bury(kept, REFUSAL);
+      expect(await outbox.discard(requestId(0xbad))).toBe(false);
+      expect(await outbox.discard(dead.requestId)).toBe(true);
+      expect(await outbox.discard(dead.requestId)).toBe(false);
+      expect(await outbox.revive(dead.requestId)).toBe(false);
+      let later = outbox;
+      if (tested.isDurable) {
+        await outbox.close();
+        later = await opened(store);
+      }
+      expect((await listed(later.deadLetters())).map(({ id }) => id)).toEqual([kept.requestId]);
+      expect(await later.backlog()).toMatchObject({ leaves: 1, deadLeaves: 1 });
+      const live = await taken(later);
+      expect(numbersOf(live.packedLeaves)).toEqual([3]);
+      // One that is not dead cannot be discarded.
+      expect(await later.discard(live.requestId)).toBe(false);
+      expect(await later.settle(live, ANCHOR)).toBe(true);
+    });
+
     test('the backlog is counted through the life of the leaves', async () => {
       let nowMs = 1_700_000_000_000;
       const outbox = await opened(await newStore(), { now: () => nowMs });

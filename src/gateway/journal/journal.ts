@@ -132,6 +132,11 @@ export class JournalOutbox implements Outbox {
     return this.#change(id, true, (known, frames) => frames.revived(known));
   }
 
+  discard(id: string): Promise<boolean> {
+    // Over is over, whether a leaf was anchored or given up: both are forgotten alike.
+    return this.#change(id, true, (known, frames) => frames.settled(known, undefined));
+  }
+
   async keepEvidence(evidence: string): Promise<string> {
     const { context } = this.#open();
     try {

@@ -140,6 +140,27 @@ WHERE request_id = $1::uuid AND buried_at IS NOT NULL RETURNING 1`,
     });
   }
 
+  /** @returns whether there was such a dead letter */
+  async discard(requestId: string): Promise<boolean> {
+    const { batches } = this.#names;
+    return await this.#change('discard a dead letter', requestId, {
+      make: async (query) =>
+        await changesRow(
+          query,
+          `DELETE FROM ${batches} WHERE request_id = $1::uuid AND buried_at IS NOT NULL RETURNING 1`,
+          [requestId],
+        ),
+      // Had somebody else revived it meanwhile it would be there, or settled.
+      wasMade: async (query) =>
+        !(await exists(
+          query,
+          `(SELECT request_id FROM ${batches} UNION ALL SELECT request_id FROM ${this.#names.settled}) AS known
+WHERE request_id = $1::uuid`,
+          [requestId],
+        )),
+    });
+  }
+
   /** Forgets what nobody asks for any more. */
   async sweep(): Promise<void> {
     const { settled } = this.#names;

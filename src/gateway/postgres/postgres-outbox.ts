@@ -200,6 +200,10 @@ export class PostgresOutbox implements Outbox {
     return UUID.test(id) && (await this.#open().batches.revive(id));
   }
 
+  async discard(id: string): Promise<boolean> {
+    return UUID.test(id) && (await this.#open().batches.discard(id));
+  }
+
   async keepEvidence(evidence: string): Promise<string> {
     const { evidence: table } = this.#names;
     const [row] = await this.#database.run(
