@@ -1,4 +1,4 @@
-import { createServer } from 'node:net';
+import { createServer, type Socket } from 'node:net';
 import { status } from '@grpc/grpc-js';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { commitEvent, createGateway, fetchReceipt } from '../../src/gateway/index.ts';
@@ -65,12 +65,14 @@ test('a notary that is away, or says nothing, is given up', async () => {
   await expect(fetchReceipt({ ...request, endpoint: '127.0.0.1:1' })).rejects.toMatchObject({
     code: status.UNAVAILABLE,
   });
-  const silent = createServer();
+  const accepted: Socket[] = [];
+  const silent = createServer((socket) => accepted.push(socket));
   await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve));
   const { port } = silent.address() as { port: number };
   const call = fetchReceipt({ ...request, endpoint: `127.0.0.1:${port}`, timeoutMs: 200 });
   await expect(call).rejects.toMatchObject({ code: status.DEADLINE_EXCEEDED });
   silent.close();
+  for (const socket of accepted) socket.destroy();
 });
 
 const quiet = { info: () => {}, warn: () => {}, error: () => {} };
